@@ -1,0 +1,238 @@
+"""Everything that is run, in an environment made from its lock. `nox -l` lists the sessions.
+
+Environments live in .venvs/ and are shared by the sessions; each is made when a session needs it, and made anew when
+its lock has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["tests"]
+nox.options.error_on_external_run = False
+
+ROOT = Path(__file__).parent.resolve()
+VENVS = ROOT / ".venvs"
+LOCKS = ROOT / "environments"
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+ENVIRONMENTS = PYPROJECT["tool"]["labs"]["environments"]
+PYTHON = "3.11"
+SYSTEM = f"{platform.system()}-{platform.machine()}".lower().replace("amd64", "x86_64")
+# The seed with which CI runs every lab: not the one that the notebooks are stored with.
+OTHER_SEED = "7"
+
+# What every kernel starts with.
+KERNEL_VARIABLES = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    # oneDNN's results depend on the machine's instruction set; without it a stored output stays what comes out.
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "PYTHONHASHSEED": "0",
+    "GRPC_VERBOSITY": "ERROR",
+}
+
+
+def uv() -> str:
+    found = shutil.which("uv")
+    if found is None:
+        from uv import find_uv_bin
+
+        found = find_uv_bin()
+    return found
+
+
+def lock_file(name: str) -> Path:
+    own = LOCKS / f"{name}-macos-arm64.txt"
+    return own if SYSTEM == "darwin-arm64" and own.exists() else LOCKS / f"{name}.txt"
+
+
+def python(name: str) -> str:
+    return str(VENVS / name / "bin" / "python")
+
+
+def labs() -> str:
+    return str(VENVS / "core" / "bin" / "labs")
+
+
+def environment(session: nox.Session, name: str) -> None:
+    """Makes .venvs/<name> from its lock, with labkit and its Jupyter kernel; does nothing if it is there."""
+    if name not in ENVIRONMENTS:
+        session.error(f"No environment is called {name!r}. There are: {', '.join(ENVIRONMENTS)}.")
+    declared = ENVIRONMENTS[name]
+    platforms = declared.get("platforms", [])
+    if platforms and SYSTEM not in platforms:
+        session.error(f"The environment {name} has packages for {', '.join(platforms)} only: use the devcontainer.")
+    folder, lock = VENVS / name, lock_file(name)
+    stamp, wanted = folder / "made-from", hashlib.sha256(lock.read_bytes()).hexdigest()
+    if not (stamp.exists() and stamp.read_text().strip() == wanted):
+        session.log(f"making {folder} from {lock.relative_to(ROOT)}")
+        stamp.unlink(missing_ok=True)
+        if not (folder / "bin" / "python").exists():
+            session.run(uv(), "venv", "--quiet", "--python", PYTHON, str(folder))
+        session.run(
+            *(uv(), "pip", "sync", "--python", python(name), "--require-hashes", "--compile-bytecode", str(lock))
+        )
+        if declared.get("kernel"):
+            # setuptools comes with the lock: nothing is fetched to build.
+            install = (uv(), "pip", "install", "--quiet", "--python", python(name), "--no-deps", "--no-build-isolation")
+            session.run(*install, "--editable", str(ROOT))
+        stamp.write_text(wanted + "\n")
+    if declared.get("kernel"):
+        write_kernel(name, declared["kernel"])
+
+
+def write_kernel(name: str, title: str) -> None:
+    """A kernelspec holds absolute paths, so it is made here and never committed. JupyterLab runs in core."""
+    folder = VENVS / "core" / "share" / "jupyter" / "kernels" / f"labs-{name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = {
+        "argv": [python(name), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": title,
+        "language": "python",
+        "env": KERNEL_VARIABLES | {"PATH": f"{VENVS / name / 'bin'}{os.pathsep}${{PATH}}"},
+        "metadata": {"debugger": True},
+    }
+    (folder / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n")
+
+
+def environments_of(slugs: list[str]) -> list[str]:
+    """The environments that the cards of these labs name; all labs if none is named."""
+    cards = sorted((ROOT / "labs").glob("[1-6]-*/*/lab.toml"))
+    wanted = [card for card in cards if not slugs or card.parent.name in slugs]
+    return list(dict.fromkeys(nox.project.load_toml(card)["environment"] for card in wanted))
+
+
+def prepare(session: nox.Session, slugs: list[str]) -> None:
+    for name in dict.fromkeys(["core", *environments_of(slugs)]):
+        environment(session, name)
+
+
+def shard_of(posargs: list[str]) -> list[str]:
+    """--shard i/n among the arguments of a session, as arguments for `labs`."""
+    return ["--shard", posargs[posargs.index("--shard") + 1]] if "--shard" in posargs else []
+
+
+@nox.session(name="environment")
+def make_environment(session: nox.Session) -> None:
+    """nox -s environment -- core tfx: makes environments from their locks."""
+    for name in session.posargs or ["core"]:
+        environment(session, name)
+
+
+@nox.session
+def lab(session: nox.Session) -> None:
+    """nox -s lab -- <slug> [--seed N] [-p NAME=VALUE]: environment and one lab, from nothing."""
+    if not session.posargs:
+        session.error("Name a lab: nox -s lab -- leakage-and-time-splits")
+    prepare(session, [arg for arg in session.posargs if not arg.startswith("-")])
+    session.run(labs(), "run", *session.posargs)
+
+
+@nox.session
+def jupyter(session: nox.Session) -> None:
+    """JupyterLab with the kernels of both environments; further arguments go to it."""
+    environment(session, "core")
+    if SYSTEM in ENVIRONMENTS["tfx"]["platforms"]:
+        environment(session, "tfx")
+    session.run(
+        *(python("core"), "-m", "jupyterlab", "--ServerApp.root_dir", str(ROOT), "--ServerApp.ip=127.0.0.1"),
+        *session.posargs,
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Everything that CI runs. `-- --shard i/n` runs part i of the labs, and the checks of the code in part 1."""
+    shard = shard_of(session.posargs)
+    first = not shard or shard[1].startswith("1/")
+    prepare(session, [])
+    if first:
+        check_code(session)
+    check_labs(session, shard)
+
+
+def check_code(session: nox.Session) -> None:
+    """ruff, types, labkit's tests, structure of the labs."""
+    environment(session, "dev")
+    tool = VENVS / "dev" / "bin"
+    session.run(str(tool / "ruff"), "check", ".")
+    session.run(str(tool / "ruff"), "format", "--check", ".")
+    session.run(str(tool / "mypy"), "--python-executable", python("core"))
+    session.run(python("core"), "-m", "pytest", "-c", "ci/pytest.ini", "-n", "2", "shared/tests")
+    session.run(labs(), "lint")
+    session.run(labs(), "coverage")
+    session.run(labs(), "readme", "--check")
+
+
+def check_labs(session: nox.Session, shard: list[str]) -> None:
+    """Every lab worked with another seed, every untouched learner's copy, every committed notebook."""
+    session.run(labs(), "run", "--seed", OTHER_SEED, *shard)
+    session.run(labs(), "exercises", "--seed", OTHER_SEED, *shard)
+    compare(session, shard)
+
+
+def compare(session: nox.Session, shard: list[str]) -> None:
+    """nbval executes the committed notebooks and compares the cells tagged nbval-check-output."""
+    listed = subprocess.run([labs(), "notebooks", *shard], capture_output=True, text=True, check=True)
+    notebooks = listed.stdout.split()
+    if notebooks:
+        # One process for each notebook (loadfile): its cells share a kernel. --nbval-lax leaves untagged cells alone.
+        session.run(
+            *(python("core"), "-m", "pytest", "-c", "ci/nbval.ini", "--nbval-lax", "-n", "2", "--dist", "loadfile"),
+            *("--nbval-sanitize-with", "ci/sanitize.cfg", *notebooks),
+            env={"LABKIT_HEADLESS": "1"},
+        )
+
+
+@nox.session
+def ablations(session: nox.Session) -> None:
+    """Runs labs with their effect switched off; each must fail a claim. Arguments: slugs, --shard i/n."""
+    prepare(session, [arg for arg in session.posargs if not arg.startswith("-") and "/" not in arg])
+    session.run(labs(), "ablate", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Builds and executes lab.ipynb from lab.py. Arguments: slugs."""
+    prepare(session, session.posargs)
+    session.run(labs(), "build", *session.posargs)
+    session.run(labs(), "readme")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Renews the hashed locks in environments/; names renew only those. `-- --upgrade` takes the newest versions."""
+    names = [arg for arg in session.posargs if not arg.startswith("-")] or list(ENVIRONMENTS)
+    options = [arg for arg in session.posargs if arg.startswith("-")]
+    for name in names:
+        declared = ENVIRONMENTS[name]
+        shares = ["--constraints", str(LOCKS / f"{declared['shares']}.txt")] if "shares" in declared else []
+        compile_lock(session, name, "x86_64-manylinux_2_28", LOCKS / f"{name}.txt", shares + options)
+        if name == "core":
+            mac = ["--constraints", str(LOCKS / "core.txt")]
+            compile_lock(session, name, "aarch64-apple-darwin", LOCKS / "core-macos-arm64.txt", mac + options)
+
+
+def compile_lock(session: nox.Session, name: str, system: str, path: Path, options: list[str]) -> None:
+    session.run(
+        *(uv(), "pip", "compile", "--quiet", "--group", ENVIRONMENTS[name]["group"], "--generate-hashes"),
+        *("--python-version", PYTHON, "--python-platform", system, "--no-header", "--output-file", str(path)),
+        *options,
+    )
+    # uv writes an address only when an index is set by hand; a lock with one would not be installable elsewhere.
+    if "://" in path.read_text():
+        session.error(f"{path} holds an address. Remove --index-url and the like from uv's configuration.")
+
+
+if __name__ == "__main__":
+    sys.exit("Run me with nox: nox -l lists the sessions.")

@@ -1,0 +1,59 @@
+"""A lab's card, lab.toml, as a typed model."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from labkit.catalog.problems import Problem
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Sentence = Annotated[str, Field(min_length=10, max_length=160)]
+
+
+class Cloud(BaseModel):
+    """What the lab uses on Google Cloud, and the most that one run of it can cost."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    services: tuple[str, ...] = Field(min_length=1)
+    max_cost_usd: float = Field(ge=0, le=50)
+
+
+class Card(BaseModel):
+    """lab.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    title: Sentence
+    section: int = Field(ge=1, le=6)
+    topics: tuple[Annotated[str, Field(pattern=r"^[TN]\d+$")], ...] = Field(min_length=1)
+    objectives: tuple[Sentence, ...] = Field(min_length=2, max_length=5)
+    minutes: int = Field(ge=5, le=180)
+    environment: str
+    prerequisites: tuple[Slug, ...] = ()
+    data: tuple[str, ...] = ()
+    cloud: Cloud
+    ablation: dict[str, bool | int | float | str] = Field(min_length=1)
+
+
+def read_card(path: Path) -> Card | list[Problem]:
+    """The card, or every rule that it violates."""
+    try:
+        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return [Problem("C001", path, "there is no card", "Write lab.toml; labs/AUTHORING.md has the fields.")]
+    except tomllib.TOMLDecodeError as error:
+        return [Problem("C001", path, f"not TOML: {error}", "Mend the syntax.")]
+    try:
+        return Card.model_validate(fields)
+    except ValidationError as error:
+        return [_problem(path, found) for found in error.errors()]
+
+
+def _problem(path: Path, found: Any) -> Problem:
+    field = ".".join(str(part) for part in found["loc"])
+    known = ", ".join(Card.model_fields)
+    mend = f"Fields are: {known}." if found["type"] == "extra_forbidden" else "labs/AUTHORING.md shows the form."
+    return Problem("C002", path, f"field `{field}`: {found['msg'].lower()}", mend)

@@ -1,0 +1,50 @@
+"""The environments that labs run in, as pyproject.toml declares them."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from labkit.catalog.places import home
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One environment: its lock, its virtual environment, and the name its Jupyter kernel shows ("" for none)."""
+
+    name: str
+    kernel: str
+    platforms: tuple[str, ...]
+
+    @property
+    def kernel_name(self) -> str:
+        return f"labs-{self.name}"
+
+    @property
+    def folder(self) -> Path:
+        return home() / ".venvs" / self.name
+
+    @property
+    def lock(self) -> Path:
+        return home() / "environments" / f"{self.name}.txt"
+
+    @property
+    def made(self) -> bool:
+        return (self.folder / "made-from").exists()
+
+
+@cache
+def environments() -> dict[str, Environment]:
+    """All environments by name."""
+    declared = tomllib.loads((home() / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["labs"]["environments"]
+    return {
+        name: Environment(name, fields.get("kernel", ""), tuple(fields.get("platforms", ())))
+        for name, fields in declared.items()
+    }
+
+
+def kernel_environments() -> dict[str, Environment]:
+    """The environments that a lab's card may name."""
+    return {name: found for name, found in environments().items() if found.kernel}

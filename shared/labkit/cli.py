@@ -1,0 +1,233 @@
+"""The `labs` command: parses, calls one function, prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from labkit.catalog import LabError
+from labkit.catalog.problems import Problem
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hands-on labs for machine learning engineering.")
+out = Console(soft_wrap=True)
+
+Slugs = Annotated[list[str] | None, typer.Argument(help="Names of labs; none means all.", show_default=False)]
+Seed = Annotated[int | None, typer.Option(help="The lab's SEED; none leaves the stored one.")]
+Jobs = Annotated[int | None, typer.Option(help="Labs at once; none means one for each core.")]
+Shard = Annotated[str, typer.Option(help="Only part i of n of the labs, as i/n.")]
+
+
+def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Bad input ends with its one line and exit status 2, not with a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except LabError as error:
+            print(f"labs: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+
+    return wrapped
+
+
+def _fail_on(problems: list[Problem], fine: str) -> None:
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise typer.Exit(1)
+    print(fine)
+
+
+@app.command("list")
+@one_line_errors
+def list_labs() -> None:
+    """Shows the labs that are there."""
+    from labkit.catalog.collection import read_labs
+
+    labs, problems = read_labs()
+    table = Table("lab", "title", "section", "minutes", "environment", box=None)
+    for lab in labs:
+        table.add_row(lab.slug, lab.card.title, str(lab.card.section), str(lab.card.minutes), lab.card.environment)
+    out.print(table)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+
+
+@app.command()
+@one_line_errors
+def show(slug: str) -> None:
+    """Shows a lab's card, parameters and topics."""
+    from labkit.catalog.blueprint import read_blueprint
+    from labkit.catalog.collection import find_lab
+    from labkit.runner.parameters import read_parameters
+
+    lab, blueprint = find_lab(slug), read_blueprint()
+    print(f"{lab.card.title}\n{lab.folder}\n")
+    for objective in lab.card.objectives:
+        print(f"- {objective}")
+    print(f"\n{lab.card.minutes} minutes, environment {lab.card.environment}")
+    print(f"prerequisites: {', '.join(lab.card.prerequisites) or 'none'}")
+    print(f"cloud: {', '.join(lab.card.cloud.services)}, at most {lab.card.cloud.max_cost_usd} USD a run")
+    for topic in lab.card.topics:
+        print(f"{topic}: {blueprint.topics[topic].text if topic in blueprint.topics else 'unknown topic'}")
+    for parameter in read_parameters(lab.source).values():
+        print(f"{parameter.name}: {parameter.kind.__name__} = {parameter.default!r}")
+
+
+@app.command()
+@one_line_errors
+def coverage() -> None:
+    """Shows how much of each exam guide the labs cover; fails on a topic without a lab."""
+    from labkit.catalog import blueprint as guides
+    from labkit.catalog.collection import read_labs
+
+    labs, problems = read_labs()
+    blueprint = guides.read_blueprint()
+    covered = {topic for lab in labs for topic in lab.card.topics}
+    table = Table("guide", "section", "", "covered", "planned", box=None)
+    for row in guides.coverage(blueprint, covered):
+        title = blueprint.section_title(row.guide, row.section)
+        table.add_row(row.guide, str(row.section), title, str(row.covered), str(row.planned))
+    out.print(table)
+    slugs = {lab.slug for lab in labs}
+    problems += guides.check_blueprint(blueprint, slugs)
+    unknown = [(lab, t) for lab in labs for t in lab.card.topics if t not in blueprint.topics]
+    problems += [
+        Problem("C004", lab.folder / "lab.toml", f"unknown topic {t}", "Use ids from labs/blueprint/topics.csv.")
+        for lab, t in unknown
+    ]
+    known = len(covered & set(blueprint.topics))
+    _fail_on(problems, f"{known} of {len(blueprint.topics)} topics covered by {len(labs)} labs, the rest planned")
+
+
+@app.command()
+@one_line_errors
+def new(slug: str) -> None:
+    """Makes the folder of a planned lab, to be filled."""
+    from labkit.catalog.scaffold import new_lab
+
+    folder = new_lab(slug)
+    print(f"{folder} is there. Replace every TODO, then: labs build {slug} && labs lint {slug}")
+
+
+@app.command()
+@one_line_errors
+def lint(slugs: Slugs = None) -> None:
+    """Checks the structure of labs, their quizzes, the data registry, and lab.py against lab.ipynb."""
+    from labkit.catalog.blueprint import check_blueprint, read_blueprint
+    from labkit.catalog.collection import find_lab, lab_folders, read_labs
+    from labkit.catalog.datasets import check_datasets
+    from labkit.catalog.lint import lint as lint_folder
+    from labkit.lesson.quiz import check_quiz
+    from labkit.runner.build import drift
+
+    folders = [folder for folder in lab_folders() if not slugs or folder.name in slugs]
+    missing = set(slugs or ()) - {folder.name for folder in folders}
+    for slug in missing:
+        find_lab(slug)
+    problems = []
+    for folder in folders:
+        found = lint_folder(folder) + check_quiz(folder / "quiz.toml")
+        if not any(problem.code[0] == "C" or problem.code == "L013" for problem in found):
+            found += drift(find_lab(folder.name)) if (folder / "lab.ipynb").exists() else []
+        problems += found
+    if not slugs:
+        labs, _ = read_labs()
+        problems += check_blueprint(read_blueprint(), {lab.slug for lab in labs}) + check_datasets()
+    _fail_on(problems, f"{len(folders)} labs keep every rule")
+
+
+@app.command()
+@one_line_errors
+def build(slugs: Slugs = None) -> None:
+    """Builds lab.ipynb from lab.py and executes it."""
+    from labkit.runner.commands import build_labs
+
+    _exit(build_labs(slugs or []))
+
+
+@app.command()
+@one_line_errors
+def run(
+    slugs: Slugs = None,
+    seed: Seed = None,
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable.")] = None,
+    jobs: Jobs = None,
+    shard: Shard = "1/1",
+    cell_seconds: Annotated[int, typer.Option(help="Limit for one cell.")] = 120,
+    lab_seconds: Annotated[int, typer.Option(help="Limit for one lab.")] = 300,
+) -> None:
+    """Runs worked labs headless and prints their claims; every listed wrong answer is tried as well."""
+    from labkit.runner.commands import run_labs
+
+    _exit(run_labs(slugs or [], seed, parameter or [], jobs, shard, cell_seconds, lab_seconds))
+
+
+@app.command()
+@one_line_errors
+def exercises(slugs: Slugs = None, seed: Seed = None, jobs: Jobs = None, shard: Shard = "1/1") -> None:
+    """Runs the untouched learner's copies: nothing may raise, every exercise must be "not attempted"."""
+    from labkit.runner.commands import run_untouched
+
+    _exit(run_untouched(slugs or [], seed, jobs, shard))
+
+
+@app.command()
+@one_line_errors
+def ablate(slugs: Slugs = None, seed: Seed = None, jobs: Jobs = None, shard: Shard = "1/1") -> None:
+    """Runs labs with the effect switched off; fails unless a claim fails."""
+    from labkit.runner.commands import run_ablations
+
+    _exit(run_ablations(slugs or [], seed, jobs, shard))
+
+
+@app.command()
+@one_line_errors
+def notebooks(shard: Shard = "1/1") -> None:
+    """Lists the committed notebooks, a path a line."""
+    from labkit.runner.commands import chosen
+
+    for lab in chosen([], shard):
+        print(lab.notebook)
+
+
+@app.command()
+@one_line_errors
+def doctor() -> None:
+    """Says what is missing on this machine and the command that mends it."""
+    from labkit.runner.doctor import examine
+
+    bad = 0
+    for finding in examine():
+        sign = "ok     " if finding.fine else "missing" if finding.needed else "none   "
+        print(f"{sign} {finding.what}" + ("" if finding.fine else f"  ->  {finding.mend}"))
+        bad += not finding.fine and finding.needed
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+@one_line_errors
+def readme(check: Annotated[bool, typer.Option(help="Only say whether it is up to date.")] = False) -> None:
+    """Writes the table of labs and the coverage into README.md."""
+    from labkit.catalog.readme import update_readme
+
+    if update_readme(write=not check) and check:
+        print("README.md: its generated part is not what the cards give. Run `labs readme` and commit it.")
+        raise typer.Exit(1)
+
+
+def _exit(failures: int) -> None:
+    if failures:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,251 @@
+"""The object that a notebook talks to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from labkit.catalog import LabError
+from labkit.catalog.collection import LabFolder, find_lab
+from labkit.catalog.datasets import load_dataset
+from labkit.catalog.places import home
+from labkit.catalog.source import Task, read_cells, read_tasks
+from labkit.lesson.claims import Claim, ClaimFailed, make_claim
+from labkit.lesson.exercise import (
+    CORRECT,
+    ERROR,
+    INCORRECT,
+    NOT_ATTEMPTED,
+    Exercise,
+    Verdict,
+    judge,
+    read_exercises,
+    untouched,
+)
+from labkit.lesson.journal import Journal
+from labkit.lesson.messages import Message, show
+from labkit.lesson.plots import use_style
+from labkit.lesson.predict import Prediction, prediction_buttons
+from labkit.lesson.quiz import explain, parse_answer, quiz_buttons, quiz_html, quiz_text, read_quiz
+from labkit.lesson.reference import reference_answers, solution_text, try_text
+from labkit.lesson.watcher import Watcher
+from labkit.lesson.widgets import show_with_buttons
+from labkit.target import Target, open_target
+
+OPEN: list[Lab] = []
+
+
+def open_lab(slug: str, target: str = "local", seed: int = 0) -> Lab:
+    """Opens the lesson of a lab; the set-up cell of every lab calls it.
+
+    Raises LabError when there is no such lab or target, or the seed is no whole number.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise LabError(f"SEED = {seed!r}: a whole number from 0 on.")
+    shell = _shell()
+    while OPEN:
+        OPEN.pop().close()
+    use_style()
+    lab = Lab(find_lab(slug), open_target(target, slug), seed, shell)
+    OPEN.append(lab)
+    return lab
+
+
+def _shell() -> Any:
+    from IPython import get_ipython
+
+    return get_ipython()
+
+
+class Lab:
+    """A lesson in progress: claims, exercises, quiz, data and target of one lab."""
+
+    def __init__(self, lab: LabFolder, target: Target, seed: int, shell: Any = None, namespace: Any = None) -> None:
+        self.slug = lab.slug
+        self.folder = lab.folder
+        self.card = lab.card
+        self.target = target
+        self.seed = seed
+        self._shell = shell
+        self._namespace: dict[str, Any] = namespace if namespace is not None else getattr(shell, "user_ns", {})
+        self._exercises = read_exercises(lab.folder / "checks.py")
+        self._tasks = read_tasks(read_cells(lab.source))
+        self._claims: dict[str, Claim] = {}
+        self._verdicts: dict[str, Verdict] = {}
+        self._hints: dict[str, int] = {}
+        self._handed: set[str] = set()
+        self._predictions: dict[str, Prediction] = {}
+        self._quiz: dict[int, bool] = {}
+        path = os.environ.get("LABKIT_JOURNAL")
+        self._journal = Journal(self.slug, Path(path) if path else None)
+        self._watcher = Watcher()
+        self._watcher.attach(shell)
+        # An exercise cell that stops before it binds its answer must not make the check cell a NameError.
+        for task in self._tasks.values():
+            for name in task.answers:
+                self._namespace.setdefault(name, ...)
+        self._journal.write("open", seed=seed, target=target.name)
+
+    def __repr__(self) -> str:
+        return f"<lab {self.slug}, target {self.target.name}, seed {self.seed}>"
+
+    def close(self) -> None:
+        self._watcher.detach(self._shell)
+
+    @property
+    def work(self) -> Path:
+        """A folder for checkpoints, logs and other files of this run."""
+        named = os.environ.get("LABKIT_WORK")
+        folder = Path(named) if named else home() / ".work" / self.slug
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def data(self, name: str, **parameters: Any) -> Any:
+        """A data set of the registry as a DataFrame; `parameters` go to its generator."""
+        return load_dataset(name, **parameters)
+
+    # Claims
+
+    def claim(self, name: str, value: Any, at_least: float | None = None, at_most: float | None = None) -> None:
+        """Records a number with its bounds. Raises ClaimFailed when it is out of them or not finite."""
+        claim = make_claim(name, value, at_least, at_most)
+        self._claims[name] = claim
+        self._journal.write("claim", holds=claim.holds, **asdict(claim))
+        if not claim.holds:
+            raise ClaimFailed(str(claim))
+        show(Message("good", str(claim)))
+
+    # Exercises
+
+    def check(self, name: str, *values: Any) -> Any:
+        """Judges the answers to an exercise and hands back answers to go on with.
+
+        `values`: the answers, then the context that the check needs. Correct answers come back as they are; otherwise
+        the reference answers, and a message says so. One answer comes back alone, several as a tuple.
+        """
+        exercise, task = self._exercise(name)
+        answers, context = values[: len(task.answers)], values[len(task.answers) :]
+        verdict = self._judge(exercise, task, answers, context)
+        self._verdicts[name] = verdict
+        self._journal.write("check", exercise=name, hints=self._hints.get(name, 0), **asdict(verdict))
+        if os.environ.get("LABKIT_AUDIT"):
+            self._audit(exercise, task)
+        show(self._told(name, verdict))
+        if verdict.outcome != CORRECT:
+            answers = tuple(reference_answers(task, self._namespace))
+            self._handed.add(name)
+            self._watcher.forget(task.answers)
+        else:
+            self._handed.discard(name)
+        return answers[0] if len(answers) == 1 else answers
+
+    def _judge(self, exercise: Exercise, task: Task, answers: Sequence[Any], context: Sequence[Any]) -> Verdict:
+        crashed = [self._watcher.crashed[name] for name in task.answers if name in self._watcher.crashed]
+        if crashed:
+            return Verdict(ERROR, f"Your cell stopped: {crashed[0]}")
+        stale = self._watcher.active and task.name in self._handed and not self._watcher.fresh & set(task.answers)
+        if stale and not any(untouched(answer) for answer in answers):
+            return Verdict(NOT_ATTEMPTED, "This is the reference answer. Run your own cell above, then this one.")
+        return judge(exercise, answers, context)
+
+    def _told(self, name: str, verdict: Verdict) -> Message:
+        on = f'The lab goes on with the reference answer. `lab.hint("{name}")` helps.'
+        said = [verdict.message] if verdict.message else []
+        match verdict.outcome:
+            case "correct":
+                return Message("good", f"Correct: {name}")
+            case "incorrect":
+                return Message("bad", f"Not yet: {name}", [*said, on])
+            case "error":
+                return Message("bad", f"Error in {name}: your answer could not be judged", [*said, on])
+            case _:
+                return Message("wait", f"Not attempted: {name}", [*said, on])
+
+    def _audit(self, exercise: Exercise, task: Task) -> None:
+        """Types every listed wrong answer into the exercise cell and records how it is judged; CI reads the record."""
+        for label, text in exercise.wrong.items():
+            verdict = try_text(text, task, exercise, self._namespace)
+            self._journal.write("audit", exercise=task.name, label=label, **asdict(verdict))
+
+    def _exercise(self, name: str) -> tuple[Exercise, Task]:
+        if name not in self._exercises or name not in self._tasks:
+            known = ", ".join(n for n in self._exercises if n in self._tasks)
+            raise LabError(f"This lab has no exercise {name!r}. Its exercises are: {known}.")
+        return self._exercises[name], self._tasks[name]
+
+    def hint(self, name: str) -> None:
+        """Shows one more hint at each call."""
+        exercise, _ = self._exercise(name)
+        shown = self._hints.get(name, 0)
+        self._journal.write("hint", exercise=name, number=shown + 1)
+        if shown >= len(exercise.hints):
+            show(Message("note", f'That were all the hints. `lab.solution("{name}")` shows one way to do it.'))
+            return
+        self._hints[name] = shown + 1
+        show(Message("note", f"Hint {shown + 1} of {len(exercise.hints)}: {exercise.hints[shown]}"))
+
+    def solution(self, name: str) -> None:
+        """Shows the worked cell of an exercise."""
+        _, task = self._exercise(name)
+        self._journal.write("solution", exercise=name)
+        show(Message("note", f"One way to do {name}:", code=solution_text(task)))
+
+    # Predictions
+
+    def predict(self, name: str, question: str, options: Sequence[str], answer: str | None = None) -> None:
+        """Asks for a guess before the result is there. By click, or again with `answer=` one of the options."""
+        prediction = self._predictions.setdefault(name, Prediction(name, question, tuple(options)))
+        if answer is not None:
+            self._predicted(prediction, answer)
+            return
+        show_with_buttons(prediction.ask(), lambda: prediction_buttons(prediction, self._predicted))
+
+    def _predicted(self, prediction: Prediction, answer: str) -> None:
+        prediction.commit(answer)
+        self._journal.write("predict", name=prediction.name, answer=answer)
+        show(Message("note", f"You predict: {answer}"))
+
+    def revisit(self, name: str, came_true: str) -> None:
+        """Puts the learner's guess beside what happened."""
+        if name not in self._predictions:
+            raise LabError(f"There is no prediction {name!r}. Predictions so far: {', '.join(self._predictions)}.")
+        prediction = self._predictions[name]
+        if came_true not in prediction.options:
+            raise LabError(f"{came_true!r} is not an option of {name!r}: {', '.join(prediction.options)}.")
+        self._journal.write("revisit", name=name, answer=prediction.answer, came_true=came_true)
+        show(prediction.reveal(came_true))
+
+    # Quiz and summary
+
+    def quiz(self, number: int | None = None, answer: str | None = None) -> None:
+        """Asks the questions; `lab.quiz(1, "b")` answers one and explains each of its options."""
+        quiz = read_quiz(self.folder / "quiz.toml")
+        if number is None:
+            asked = Message("note", "Exam lens")
+            show_with_buttons(asked, lambda: quiz_buttons(quiz, self._answered), quiz_html(quiz), quiz_text(quiz))
+            return
+        question, letter = parse_answer(quiz, number, answer)
+        self._answered(number, question, letter)
+        show(explain(number, question, letter))
+
+    def _answered(self, number: int, question: Any, letter: str) -> None:
+        right = letter == question.right
+        self._quiz.setdefault(number, right)  # the first answer counts
+        self._journal.write("quiz", question=number, answer=letter, right=right)
+
+    def finish(self) -> None:
+        """Shows what was claimed and done; the last cell of every lab."""
+        outcomes = {name: self._verdicts.get(name, Verdict(NOT_ATTEMPTED)).outcome for name in self._tasks}
+        done = sum(outcome == CORRECT for outcome in outcomes.values())
+        open_ones = [name for name, outcome in outcomes.items() if outcome in (INCORRECT, ERROR, NOT_ATTEMPTED)]
+        lines = [str(claim) for claim in self._claims.values()]
+        lines.append(
+            f"exercises: {done} of {len(outcomes)} correct" + (f"; open: {', '.join(open_ones)}" if open_ones else "")
+        )
+        if self._quiz:
+            lines.append(f"quiz: {sum(self._quiz.values())} of {len(self._quiz)} right at the first answer")
+        self._journal.write("finish", exercises=outcomes, claims=len(self._claims))
+        show(Message("good" if not open_ones else "note", f"{self.card.title}: {len(self._claims)} claims seen", lines))

@@ -1,0 +1,134 @@
+"""What `labs run`, `build`, `exercises` and `ablate` do; each returns the number of labs that failed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from labkit.catalog import LabError
+from labkit.catalog.collection import LabFolder, find_lab, read_labs
+from labkit.catalog.environments import environments
+from labkit.runner import exercises
+from labkit.runner.build import build_notebook, stored, write_notebook
+from labkit.runner.execute import LEARNER, WORKED, Result, Run, executed_notebook
+from labkit.runner.health import record
+from labkit.runner.parameters import checked, from_command_line, read_parameters
+from labkit.runner.schedule import default_jobs, run_all, run_folder, shard
+
+
+def chosen(slugs: Sequence[str], part: str = "1/1") -> list[LabFolder]:
+    """The named labs, or all. Raises LabError when a name is unknown, a card broken, or an environment not made."""
+    if slugs:
+        labs = [find_lab(slug) for slug in dict.fromkeys(slugs)]
+    else:
+        labs, problems = read_labs()
+        if problems:
+            raise LabError(str(problems[0]))
+    labs = shard(labs, part)
+    for lab in labs:
+        environment = environments().get(lab.card.environment)
+        if environment is None or not environment.made:
+            name = lab.card.environment
+            raise LabError(f"{lab.slug} needs the environment {name}: nox -s environment -- {name}")
+    return labs
+
+
+def _run_each(runs: list[Run], kind: str, jobs: int | None, judged: Callable[[Result], list[str]]) -> int:
+    """Runs, prints each result as soon as it is there, and counts those with a fault."""
+    failed = []
+
+    def finished(result: Result) -> None:
+        record(result, kind)
+        faults = judged(result)
+        report(result, faults)
+        if faults:
+            failed.append(result.run.slug)
+
+    run_all(runs, jobs or default_jobs(), finished)
+    print(
+        f"{kind}: {len(runs) - len(failed)} passed, {len(failed)} failed" + (f": {', '.join(failed)}" if failed else "")
+    )
+    return len(failed)
+
+
+def report(result: Result, faults: list[str]) -> None:
+    """Prints claims with values and bounds, what failed, and where the notebook lies."""
+    mark = "FAILED" if faults else "passed"
+    print(f"\n{result.run.slug}: {mark} in {result.seconds:.1f} s, peak memory {result.peak_mib:.0f} MiB", flush=True)
+    for claim in result.claims:
+        bounds = [
+            f"{word} {claim[key]:g}" for key, word in (("at_least", ">="), ("at_most", "<=")) if claim[key] is not None
+        ]
+        print(
+            f"  {'holds' if claim['holds'] else 'FAILS'}  {claim['name']}: {claim['value']:.4g}  ({', '.join(bounds)})"
+        )
+    for fault in faults:
+        print(f"  fault: {fault}")
+    print(f"  notebook: {result.notebook}", flush=True)
+
+
+def run_labs(
+    slugs: Sequence[str],
+    seed: int | None,
+    pairs: list[str],
+    jobs: int | None,
+    part: str,
+    cell_seconds: int,
+    lab_seconds: int,
+) -> int:
+    """Runs the worked labs; a lab fails when a cell or claim does, or an exercise misjudges an answer."""
+    runs = []
+    for lab in chosen(slugs, part):
+        given = from_command_line(pairs) | ({} if seed is None else {"SEED": seed})
+        parameters = checked(lab.slug, read_parameters(lab.source), given)
+        folder = run_folder(lab.slug, WORKED)
+        runs.append(Run(lab.slug, folder, WORKED, parameters, True, cell_seconds, lab_seconds))
+    return _run_each(runs, "run", jobs, _worked_faults)
+
+
+def _worked_faults(result: Result) -> list[str]:
+    return [result.error] if result.error else exercises.worked_faults(result)
+
+
+def run_untouched(slugs: Sequence[str], seed: int | None, jobs: int | None, part: str) -> int:
+    """Runs the learner's copies as they are handed out."""
+    runs = [
+        Run(lab.slug, run_folder(lab.slug, LEARNER), LEARNER, {} if seed is None else {"SEED": seed})
+        for lab in chosen(slugs, part)
+    ]
+
+    def faults(result: Result) -> list[str]:
+        return [result.error] if result.error else exercises.untouched_faults(result)
+
+    return _run_each(runs, "untouched learner's copy", jobs, faults)
+
+
+def run_ablations(slugs: Sequence[str], seed: int | None, jobs: int | None, part: str) -> int:
+    """Runs with the effect switched off; a lab passes when a claim fails."""
+    runs = []
+    for lab in chosen(slugs, part):
+        given: dict[str, Any] = dict(lab.card.ablation) | ({} if seed is None else {"SEED": seed})
+        parameters = checked(lab.slug, read_parameters(lab.source), given)
+        runs.append(Run(lab.slug, run_folder(lab.slug, "ablation"), WORKED, parameters))
+
+    def faults(result: Result) -> list[str]:
+        fault = exercises.ablation_fault(result)
+        return [fault] if fault else []
+
+    return _run_each(runs, "ablation", jobs, faults)
+
+
+def build_labs(slugs: Sequence[str]) -> int:
+    """Executes with the stored parameters and writes lab.ipynb; a lab that fails keeps its old notebook."""
+    runs = [Run(lab.slug, run_folder(lab.slug, "build")) for lab in chosen(slugs)]
+
+    def built(result: Result) -> list[str]:
+        if result.error:
+            return [result.error]
+        lab = find_lab(result.run.slug)
+        write_notebook(stored(executed_notebook(result), build_notebook(lab)), lab.notebook)
+        shutil.rmtree(result.run.folder / "files", ignore_errors=True)
+        return []
+
+    return _run_each(runs, "build", 1 if len(runs) == 1 else None, built)

@@ -1,0 +1,164 @@
+"""Runs one notebook with papermill, within limits, and keeps what came out whether it passed or not."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from labkit.catalog.collection import find_lab
+from labkit.lesson.journal import read_journal
+from labkit.runner.build import build_notebook, write_notebook
+from labkit.runner.learner import learner_copy
+from labkit.runner.memory import PeakMemory
+
+WORKED, LEARNER = "worked", "learner"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one lab: the worked notebook or the untouched learner's copy, with checked parameters."""
+
+    slug: str
+    folder: Path
+    form: str = WORKED
+    parameters: dict[str, Any] = field(default_factory=dict)
+    audit: bool = False
+    cell_seconds: int = 120
+    lab_seconds: int = 300
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave. `error` is empty when every cell ran; `events` is the lab's journal."""
+
+    run: Run
+    notebook: Path
+    error: str
+    seconds: float
+    peak_mib: float
+    events: list[dict[str, Any]]
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == "claim"]
+
+
+class LabTimeout(Exception):
+    """A cell or the lab took longer than its limit."""
+
+
+def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells: None) -> Result:
+    """Builds the lab's notebook, executes it in its own folder, and returns the result; it does not raise for a cell.
+
+    `progress` is called with the number of cells done and their total.
+    """
+    lab = find_lab(run.slug)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    source, executed = run.folder / "lab.ipynb", run.folder / "executed.ipynb"
+    journal = run.folder / "journal.jsonl"
+    notebook = build_notebook(lab)
+    write_notebook(learner_copy(notebook) if run.form == LEARNER else notebook, source)
+    limit = _Limit(run, len(notebook.cells), progress)
+    start, error = time.monotonic(), ""
+    with PeakMemory() as memory, _environment(run, journal), _output_to(run.folder / "kernel.log"):
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(executed),
+                parameters=run.parameters,
+                cwd=str(lab.folder),
+                progress_bar=False,
+                log_output=False,
+                start_timeout=90,
+                timeout_func=limit.seconds_left,
+                on_cell_complete=limit.cell_done,
+                store_widget_state=False,
+                # Sockets in the file system that only this user reads, instead of TCP ports that anyone here can reach.
+                config=Config({"KernelManager": {"transport": "ipc"}}),
+            )
+        except PapermillExecutionError as failed:
+            error = f"cell {failed.exec_count}: {failed.ename}: {failed.evalue}"
+        except CellTimeoutError:
+            error = limit.message()
+        except DeadKernelError:
+            error = "the kernel died, most likely out of memory"
+    seconds = time.monotonic() - start
+    left = memory.end_survivors()
+    if left and not error:
+        error = f"processes were left behind (ended now): {'; '.join(left)}"
+    return Result(run, executed, error, seconds, memory.peak, read_journal(journal))
+
+
+class _Limit:
+    """The time a cell may take: the cell's limit or what is left of the lab's."""
+
+    def __init__(self, run: Run, cells: int, progress: Callable[[int, int], None]) -> None:
+        self.run, self.cells, self.progress = run, cells, progress
+        self.end = time.monotonic() + run.lab_seconds
+        self.done = 0
+
+    def seconds_left(self, cell: Any) -> int:
+        return max(1, min(self.run.cell_seconds, int(self.end - time.monotonic())))
+
+    def cell_done(self, **_: Any) -> None:
+        self.done += 1
+        self.progress(self.done, self.cells)
+
+    def message(self) -> str:
+        if time.monotonic() >= self.end - 1:
+            return f"the lab ran longer than its limit of {self.run.lab_seconds} s"
+        return f"a cell ran longer than its limit of {self.run.cell_seconds} s"
+
+
+@contextmanager
+def _environment(run: Run, journal: Path) -> Iterator[None]:
+    """Variables that the kernel inherits: where to write, and that nobody is there to click."""
+    values = {
+        "LABKIT_JOURNAL": str(journal),
+        "LABKIT_WORK": str(run.folder / "files"),
+        "LABKIT_HEADLESS": "1",
+        "LABKIT_AUDIT": "1" if run.audit else "",
+    }
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """Sends what this process and the kernel that it starts print to a file: one lab's noise is not another's."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with path.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, saved in enumerate(kept, 1):
+                os.dup2(saved, descriptor)
+                os.close(saved)
+
+
+def executed_notebook(result: Result) -> Any:
+    """The notebook as the run left it."""
+    return nbformat.read(result.notebook, as_version=4)

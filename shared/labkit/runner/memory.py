@@ -1,0 +1,59 @@
+"""Peak memory of everything that this process has started, and what of it is left behind."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import psutil
+
+
+class PeakMemory:
+    """Samples the children of this process, and theirs, while the context is open. `peak` is in MiB.
+
+    The proportional set size counts a page that processes share once in all; where the system does not give it, the
+    resident set size is taken, which counts it in each.
+    """
+
+    def __init__(self, interval: float = 0.2) -> None:
+        self.interval = interval
+        self.peak = 0.0
+        self._seen: set[psutil.Process] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def end_survivors(self, patience: float = 5.0) -> list[str]:
+        """Kills processes that were seen and still run after `patience` seconds; returns their command lines."""
+        _, alive = psutil.wait_procs(list(self._seen), timeout=patience)
+        names = []
+        for process in alive:
+            try:
+                if process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                names.append(" ".join(process.cmdline())[:120])
+                process.kill()
+            except psutil.Error:
+                continue
+        return names
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self.interval):
+            children = psutil.Process().children(recursive=True)
+            self._seen.update(children)
+            self.peak = max(self.peak, sum(_bytes(child) for child in children) / 2**20)
+
+
+def _bytes(process: psutil.Process) -> int:
+    try:
+        info = process.memory_full_info()
+        return int(getattr(info, "pss", 0) or info.rss)
+    except psutil.Error:
+        return 0
