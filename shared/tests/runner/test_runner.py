@@ -1,0 +1,158 @@
+"""Real kernels: limits, what is kept, exercises both ways, ablation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from labkit.catalog import LabError
+from labkit.catalog.collection import LabFolder
+from labkit.runner import exercises
+from labkit.runner.build import build_notebook, drift, stored, write_notebook
+from labkit.runner.commands import run_labs
+from labkit.runner.execute import LEARNER, Result, Run, execute, executed_notebook
+from labkit.runner.health import health_file
+from labkit.runner.learner import learner_copy, without_solution
+from labkit.runner.parameters import checked, from_command_line, read_parameters
+from labkit.runner.schedule import shard
+
+from ..conftest import replace
+
+
+def run(lab: LabFolder, folder: Path, **options: Any) -> Result:
+    return execute(Run(lab.slug, folder / "run", **options))
+
+
+def test_a_worked_run_passes_and_refuses_every_wrong_answer(tiny: LabFolder, tmp_path: Path) -> None:
+    result = run(tiny, tmp_path, audit=True, parameters={"SEED": 9})
+    assert result.error == "" and result.seconds > 0 and result.peak_mib > 20
+    assert [(c["name"], c["holds"]) for c in result.claims] == [("slope", True)]
+    assert exercises.worked_faults(result) == []
+    audits = [event["label"] for event in result.events if event["event"] == "audit"]
+    assert audits == ["sum", "of x, which it spoils", "square", "wrong number"]
+
+
+def test_a_wrong_answer_that_passes_is_a_fault(tiny: LabFolder, tmp_path: Path) -> None:
+    replace(tiny.folder / "checks.py", '"sum": "mean = data.y.sum()"', '"sum": "mean = sum(data.y) / len(data)"')
+    faults = exercises.worked_faults(run(tiny, tmp_path, audit=True))
+    assert len(faults) == 1 and "'sum' is judged correct" in faults[0]
+
+
+def test_a_solution_that_fails_its_check_is_a_fault(tiny: LabFolder, tmp_path: Path) -> None:
+    replace(tiny.source, "mean = data.y.mean()", "mean = data.x.mean()")
+    faults = exercises.worked_faults(run(tiny, tmp_path))
+    assert "mean: the solution is incorrect" in faults[0]
+
+
+def test_the_untouched_copy_runs_to_its_end(tiny: LabFolder, tmp_path: Path) -> None:
+    result = run(tiny, tmp_path, form=LEARNER)
+    assert result.error == "" and exercises.untouched_faults(result) == []
+    source = "\n".join(cell.source for cell in nbformat.read(result.notebook, 4).cells)
+    assert "mean = ...  # your answer here" in source and "data.y.mean()" not in source
+
+
+def test_an_ablation_must_fail_a_claim(tiny: LabFolder, tmp_path: Path) -> None:
+    ablated = run(tiny, tmp_path, parameters={"EFFECT": False})
+    assert exercises.ablation_fault(ablated) == "" and "ClaimFailed" in ablated.error
+    unharmed = run(tiny, tmp_path / "unharmed")
+    assert "every claim still holds" in exercises.ablation_fault(unharmed)
+    broken = run(tiny, tmp_path / "broken", parameters={"FAIL": True})
+    assert "not at a claim" in exercises.ablation_fault(broken)
+
+
+def test_a_failing_cell_leaves_the_notebook(tiny: LabFolder, tmp_path: Path) -> None:
+    result = run(tiny, tmp_path, parameters={"FAIL": True})
+    assert "ValueError: asked to fail" in result.error
+    outputs = [o for cell in executed_notebook(result).cells if cell.cell_type == "code" for o in cell.outputs]
+    assert any(output.output_type == "error" for output in outputs)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [({"cell_seconds": 2}, "a cell ran longer than its limit of 2 s"), ({"lab_seconds": 5}, "the lab ran longer")],
+)
+def test_limits_of_time(tiny: LabFolder, tmp_path: Path, limits: dict[str, int], said: str) -> None:
+    result = run(tiny, tmp_path, parameters={"WAIT": 60}, **limits)
+    assert said in result.error and result.seconds < 30
+    assert any(c.cell_type == "code" and c.outputs for c in executed_notebook(result).cells)
+
+
+def test_a_process_left_behind_is_found_and_ended(tiny: LabFolder, tmp_path: Path) -> None:
+    stay = 'import subprocess\nsubprocess.Popen(["sleep", "301"], start_new_session=True)\ntime.sleep(2)'
+    replace(tiny.source, "time.sleep(WAIT)", stay)
+    result = run(tiny, tmp_path)
+    assert "left behind" in result.error and "sleep 301" in result.error
+
+
+def test_a_dead_kernel_is_named(tiny: LabFolder, tmp_path: Path) -> None:
+    replace(tiny.source, "time.sleep(WAIT)", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert "the kernel died" in run(tiny, tmp_path).error
+
+
+def test_the_build_is_reproducible(tiny: LabFolder, tmp_path: Path) -> None:
+    texts = []
+    for name in ("one", "two"):
+        result = run(tiny, tmp_path / name)
+        write_notebook(stored(executed_notebook(result), build_notebook(tiny)), tiny.notebook)
+        assert drift(tiny) == []
+        texts.append(tiny.notebook.read_text())
+    assert texts[0] == texts[1]
+    assert "widget-view" not in texts[0] and "papermill" not in texts[0]
+
+
+def test_the_health_record_grows(tiny: LabFolder, capsys: Any) -> None:
+    assert run_labs(["tiny-lab"], 4, [], 1, "1/1", 60, 60) == 0
+    assert run_labs(["tiny-lab"], None, ["FAIL=true"], 1, "1/1", 60, 60) == 1
+    said = capsys.readouterr().out
+    assert "holds  slope" in said and "notebook: " in said and "0 passed, 1 failed: tiny-lab" in said
+    lines = health_file("tiny-lab").read_text().splitlines()
+    assert len(lines) == 2 and '"passed": true' in lines[0] and '"passed": false' in lines[1]
+
+
+def test_parameters_are_typed(tiny: LabFolder) -> None:
+    known = read_parameters(tiny.source)
+    assert checked("tiny-lab", known, {"SEED": "3", "EFFECT": "false", "SCALE": "2"}) == {
+        "SEED": 3,
+        "EFFECT": False,
+        "SCALE": 2.0,
+    }
+    with pytest.raises(LabError, match=r"no parameter 'SIZE'. It has: TARGET \(str\), SEED \(int\), EFFECT \(bool\)"):
+        checked("tiny-lab", known, {"SIZE": 1})
+    for name, value in {"SEED": "1.5", "EFFECT": 1, "SCALE": "wide", "TARGET": 3}.items():
+        with pytest.raises(LabError, match=f"parameter {name} is"):
+            checked("tiny-lab", known, {name: value})
+    with pytest.raises(LabError, match="write NAME=VALUE"):
+        from_command_line(["SEED"])
+
+
+@pytest.mark.parametrize("line", ["SEED = int(1)", "SEED = [1]", "SEED = SCALE = 1", "print(1)", "SEED: list = 1"])
+def test_a_parameter_is_a_typed_literal(tiny: LabFolder, line: str) -> None:
+    replace(tiny.source, "SEED = 1", line)
+    with pytest.raises(LabError, match=r"lab\.py:\d+"):
+        read_parameters(tiny.source)
+
+
+def test_placeholders() -> None:
+    source = "# Do.\n### BEGIN SOLUTION\na, b = 1, 2\nc = a\n### END SOLUTION"
+    assert without_solution(source) == "# Do.\n" + "\n".join(f"{n} = ...  # your answer here" for n in "abc")
+    source = "def f(x):\n    ### BEGIN SOLUTION\n    y = x\n    return y\n    ### END SOLUTION"
+    assert without_solution(source) == "def f(x):\n    ...  # your code here"
+    with pytest.raises(LabError, match="without"):
+        without_solution("### BEGIN SOLUTION\na = 1")
+    with pytest.raises(LabError, match="before it"):
+        without_solution("a = 1\n### END SOLUTION")
+
+
+def test_no_solution_is_left_in_any_learners_copy(tiny: LabFolder) -> None:
+    text = nbformat.writes(learner_copy(build_notebook(tiny)))
+    assert "SOLUTION" not in text and "2 * x\\n" not in text
+
+
+def test_shards_are_disjoint_and_whole() -> None:
+    items = list(range(7))
+    assert sorted(x for i in (1, 2, 3) for x in shard(items, f"{i}/3")) == items
+    for text in ("0/2", "3/2", "x", "1"):
+        with pytest.raises(LabError, match="i/n"):
+            shard(items, text)
