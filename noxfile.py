@@ -105,16 +105,18 @@ def write_kernel(name: str, title: str) -> None:
     (folder / "kernel.json").write_text(json.dumps(spec, indent=1) + "\n")
 
 
-def environments_of(slugs: list[str]) -> list[str]:
-    """The environments that the cards of these labs name; all labs if none is named."""
+def prepare(session: nox.Session, slugs: list[str] | None = None) -> None:
+    """Makes core and the environments of the named labs; of all labs for None. Other arguments are passed over."""
     cards = sorted((ROOT / "labs").glob("[1-6]-*/*/lab.toml"))
-    wanted = [card for card in cards if not slugs or card.parent.name in slugs]
-    return list(dict.fromkeys(nox.project.load_toml(card)["environment"] for card in wanted))
-
-
-def prepare(session: nox.Session, slugs: list[str]) -> None:
-    for name in dict.fromkeys(["core", *environments_of(slugs)]):
+    wanted = [card for card in cards if slugs is None or card.parent.name in slugs]
+    for name in dict.fromkeys(["core", *(nox.project.load_toml(card)["environment"] for card in wanted)]):
         environment(session, name)
+
+
+def slugs_of(posargs: list[str]) -> list[str] | None:
+    """The labs among the arguments of a session, or None for all."""
+    there = {card.parent.name for card in (ROOT / "labs").glob("[1-6]-*/*/lab.toml")}
+    return [arg for arg in posargs if arg in there] or None
 
 
 def shard_of(posargs: list[str]) -> list[str]:
@@ -134,7 +136,7 @@ def lab(session: nox.Session) -> None:
     """nox -s lab -- <slug> [--seed N] [-p NAME=VALUE]: environment and one lab, from nothing."""
     if not session.posargs:
         session.error("Name a lab: nox -s lab -- leakage-and-time-splits")
-    prepare(session, [arg for arg in session.posargs if not arg.startswith("-")])
+    prepare(session, session.posargs)
     session.run(labs(), "run", *session.posargs)
 
 
@@ -155,7 +157,7 @@ def tests(session: nox.Session) -> None:
     """Everything that CI runs. `-- --shard i/n` runs part i of the labs, and the checks of the code in part 1."""
     shard = shard_of(session.posargs)
     first = not shard or shard[1].startswith("1/")
-    prepare(session, [])
+    prepare(session)
     if first:
         check_code(session)
     check_labs(session, shard)
@@ -196,15 +198,15 @@ def compare(session: nox.Session, shard: list[str]) -> None:
 
 @nox.session
 def ablations(session: nox.Session) -> None:
-    """Runs labs with their effect switched off; each must fail a claim. Arguments: slugs, --shard i/n."""
-    prepare(session, [arg for arg in session.posargs if not arg.startswith("-") and "/" not in arg])
+    """Runs labs with their effect switched off; each must fail a claim. Arguments as of `labs ablate`."""
+    prepare(session, slugs_of(session.posargs))
     session.run(labs(), "ablate", *session.posargs)
 
 
 @nox.session
 def build(session: nox.Session) -> None:
     """Builds and executes lab.ipynb from lab.py. Arguments: slugs."""
-    prepare(session, session.posargs)
+    prepare(session, slugs_of(session.posargs))
     session.run(labs(), "build", *session.posargs)
     session.run(labs(), "readme")
 

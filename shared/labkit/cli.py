@@ -181,10 +181,21 @@ def exercises(slugs: Slugs = None, seed: Seed = None, jobs: Jobs = None, shard: 
 
 @app.command()
 @one_line_errors
-def ablate(slugs: Slugs = None, seed: Seed = None, jobs: Jobs = None, shard: Shard = "1/1") -> None:
+def ablate(
+    slugs: Slugs = None,
+    seed: Seed = None,
+    jobs: Jobs = None,
+    shard: Shard = "1/1",
+    changed: Annotated[str, typer.Option(help="Only labs whose folder differs from this git revision.")] = "",
+) -> None:
     """Runs labs with the effect switched off; fails unless a claim fails."""
-    from labkit.runner.commands import run_ablations
+    from labkit.runner.commands import changed_labs, run_ablations
 
+    if changed:
+        slugs = [slug for slug in changed_labs(changed) if not slugs or slug in slugs]
+        if not slugs:
+            print(f"no lab differs from {changed}")
+            return
     _exit(run_ablations(slugs or [], seed, jobs, shard))
 
 

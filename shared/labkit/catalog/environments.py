@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +29,9 @@ class Environment:
 
     @property
     def lock(self) -> Path:
-        return home() / "environments" / f"{self.name}.txt"
+        own = home() / "environments" / f"{self.name}-macos-arm64.txt"
+        on_mac = (platform.system(), platform.machine()) == ("Darwin", "arm64")
+        return own if on_mac and own.exists() else home() / "environments" / f"{self.name}.txt"
 
     @property
     def made(self) -> bool:

@@ -24,7 +24,3 @@ def labs_folder() -> Path:
 
 def data_folder() -> Path:
     return home() / "data"
-
-
-def locks_folder() -> Path:
-    return home() / "environments"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from labkit.catalog import LabError
-from labkit.catalog.collection import LabFolder, find_lab, read_labs
+from labkit.catalog.collection import LabFolder, find_lab, lab_folders, read_labs
 from labkit.catalog.environments import environments
+from labkit.catalog.places import home
 from labkit.runner import exercises
 from labkit.runner.build import build_notebook, stored, write_notebook
 from labkit.runner.execute import LEARNER, WORKED, Result, Run, executed_notebook
@@ -32,6 +35,22 @@ def chosen(slugs: Sequence[str], part: str = "1/1") -> list[LabFolder]:
             name = lab.card.environment
             raise LabError(f"{lab.slug} needs the environment {name}: nox -s environment -- {name}")
     return labs
+
+
+def changed_labs(revision: str) -> list[str]:
+    """Labs of which a file differs from a git revision, or is new. Raises LabError when git does not know it."""
+    asked = subprocess.run(
+        ["git", "diff", "--name-only", "--merge-base", revision, "--", "labs"],
+        cwd=home(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode:
+        raise LabError(f"--changed {revision}: git says {asked.stderr.strip().splitlines()[-1]}")
+    there = {folder.relative_to(home()): folder.name for folder in lab_folders()}
+    paths = [Path(line) for line in asked.stdout.splitlines()]
+    return sorted({there[parent] for path in paths for parent in path.parents if parent in there})
 
 
 def _run_each(runs: list[Run], kind: str, jobs: int | None, judged: Callable[[Result], list[str]]) -> int:
