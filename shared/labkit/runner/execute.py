@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,7 +73,14 @@ def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells:
     write_notebook(learner_copy(notebook) if run.form == LEARNER else notebook, source)
     limit = _Limit(run, len(notebook.cells), progress)
     start, error = time.monotonic(), ""
-    with PeakMemory() as memory, _environment(run, journal), _output_to(run.folder / "kernel.log"):
+    with (
+        PeakMemory() as memory,
+        _environment(run, journal),
+        _output_to(run.folder / "kernel.log"),
+        # Sockets in a folder that only this user reads, instead of TCP ports that anyone here can reach. Not in the
+        # run's folder: a socket's path may have about 100 characters.
+        tempfile.TemporaryDirectory(prefix="labs-") as sockets,
+    ):
         try:
             papermill.execute_notebook(
                 str(source),
@@ -85,8 +93,7 @@ def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells:
                 timeout_func=limit.seconds_left,
                 on_cell_complete=limit.cell_done,
                 store_widget_state=False,
-                # Sockets in the file system that only this user reads, instead of TCP ports that anyone here can reach.
-                config=Config({"KernelManager": {"transport": "ipc"}}),
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
             )
         except PapermillExecutionError as failed:
             error = f"cell {failed.exec_count}: {failed.ename}: {failed.evalue}"
