@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from labkit.catalog.modules import load_module
 from labkit.catalog.places import data_folder
 from labkit.catalog.problems import LabError, Problem
 
@@ -98,12 +99,9 @@ def _file(name: str, entry: Dataset) -> Path:
 
 
 def _generator(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"labkit_generator_{path.stem.replace('-', '_')}", path)
-    if spec is None or spec.loader is None or not path.exists():
+    if not path.exists():
         raise LabError(f"{path}: no such generator. It is a Python file with a function make(seed, …).")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(path)
 
 
 def check_datasets() -> list[Problem]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dis
-import importlib.util
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from labkit.catalog import LabError
+from labkit.catalog.modules import load_module
 
 CORRECT, INCORRECT, ERROR, NOT_ATTEMPTED = "correct", "incorrect", "error", "not attempted"
 
@@ -75,10 +75,7 @@ def read_exercises(path: Path) -> dict[str, Exercise]:
     """The exercises of a checks.py by name. It is loaded from the lab's own folder, never from a learner's notebook."""
     if not path.exists():
         raise LabError(f"{path}: no such file. A lab's checks are in checks.py; labs/AUTHORING.md has the form.")
-    spec = importlib.util.spec_from_file_location(f"labkit_checks_{path.parent.name.replace('-', '_')}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(path)
     classes = [
         value
         for value in vars(module).values()

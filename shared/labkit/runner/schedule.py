@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,7 +48,7 @@ def run_all(runs: Iterable[Run], jobs: int, finished: Callable[[Result], None]) 
     reports = context.Queue()
     pool = ProcessPoolExecutor(max(1, min(jobs, len(runs))), context, initializer=_started, initargs=(reports,))
     results: list[Result] = []
-    with _progress() as bars, pool:
+    with _progress() as bars, pool, _ended_on_interrupt():
         tasks = {run.folder: bars.add_task(f"{run.slug} ({run.form})", total=None) for run in runs}
         waiting = {pool.submit(_execute, run): run for run in runs}
         while waiting:
@@ -74,9 +78,24 @@ def _show_reports(reports: Any, bars: Progress, tasks: dict[Path, Any]) -> None:
         bars.update(tasks[folder], completed=done, total=cells)
 
 
+@contextmanager
+def _ended_on_interrupt() -> Iterator[None]:
+    """On Ctrl-C the pool would wait for the labs that run; here they are ended, and their kernels end with them."""
+    try:
+        yield
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+
+
 def _started(reports: Any) -> None:
     global _reports
     _reports = reports
+    if sys.platform == "linux":
+        # A worker dies with this command, even when that is killed; its kernel notices and ends, too.
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _execute(run: Run) -> Result:

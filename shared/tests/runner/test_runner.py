@@ -26,7 +26,9 @@ def run(lab: LabFolder, folder: Path, **options: Any) -> Result:
 
 
 def test_a_worked_run_passes_and_refuses_every_wrong_answer(tiny: LabFolder, tmp_path: Path) -> None:
+    before = sorted(tiny.folder.iterdir())
     result = run(tiny, tmp_path, audit=True, parameters={"SEED": 9})
+    assert before == sorted(tiny.folder.iterdir()), "the lab's folder is not for output"
     assert result.error == "" and result.seconds > 0 and result.peak_mib > 20
     assert [(c["name"], c["holds"]) for c in result.claims] == [("slope", True)]
     assert exercises.worked_faults(result) == []

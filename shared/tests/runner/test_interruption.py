@@ -1,0 +1,49 @@
+"""However a run is ended, no process of it is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+def started_by(home: Path) -> list[psutil.Process]:
+    """Processes that have this collection in their environment: the command, its workers, their kernels."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("LABS_HOME") == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return [process for process in found if process.pid != psutil.Process().pid]
+
+
+def wait_for(condition, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_behind(collection: Path, sign: signal.Signals) -> None:
+    command = [sys.executable, "-c", "from labkit.cli import main; main()", "run", "tiny-lab", "-p", "WAIT=200"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        kernels = lambda: [p for p in started_by(collection) if "ipykernel_launcher" in " ".join(p.cmdline())]  # noqa: E731
+        assert wait_for(kernels, 60)
+        time.sleep(2)
+        run.send_signal(sign)
+        assert run.wait(30) != 0
+        assert wait_for(lambda: not started_by(collection), 20), [p.cmdline() for p in started_by(collection)]
+    finally:
+        for process in started_by(collection):
+            process.kill()
