@@ -170,7 +170,7 @@ def check_code(session: nox.Session) -> None:
     session.run(str(tool / "ruff"), "check", ".")
     session.run(str(tool / "ruff"), "format", "--check", ".")
     session.run(str(tool / "mypy"), "--python-executable", python("core"))
-    session.run(python("core"), "-m", "pytest", "-c", "ci/pytest.ini", "-n", "2", "shared/tests")
+    session.run(python("core"), "-m", "pytest", "-c", "ci/pytest.ini", "--rootdir", ".", "-n", "2", "shared/tests")
     session.run(labs(), "lint")
     session.run(labs(), "coverage")
     session.run(labs(), "readme", "--check")
@@ -190,8 +190,8 @@ def compare(session: nox.Session, shard: list[str]) -> None:
     if notebooks:
         # One process for each notebook (loadfile): its cells share a kernel. --nbval-lax leaves untagged cells alone.
         session.run(
-            *(python("core"), "-m", "pytest", "-c", "ci/nbval.ini", "--nbval-lax", "-n", "2", "--dist", "loadfile"),
-            *("--nbval-sanitize-with", "ci/sanitize.cfg", *notebooks),
+            *(python("core"), "-m", "pytest", "-c", "ci/nbval.ini", "--rootdir", ".", "--nbval-lax"),
+            *("-n", "2", "--dist", "loadfile", "--nbval-sanitize-with", "ci/sanitize.cfg", *notebooks),
             env={"LABKIT_HEADLESS": "1"},
         )
 
