@@ -95,8 +95,10 @@ def write_kernel(name: str, title: str) -> None:
     """A kernelspec holds absolute paths, so it is made here and never committed. JupyterLab runs in core."""
     folder = VENVS / "core" / "share" / "jupyter" / "kernels" / f"labs-{name}"
     folder.mkdir(parents=True, exist_ok=True)
+    # What C++ libraries write (TensorFlow: "no GPU here") goes to the server's log, not under the learner's cell.
+    quiet = "--IPKernelApp.capture_fd_output=False"
     spec = {
-        "argv": [python(name), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": [python(name), "-m", "ipykernel_launcher", "-f", "{connection_file}", quiet],
         "display_name": title,
         "language": "python",
         "env": KERNEL_VARIABLES | {"PATH": f"{VENVS / name / 'bin'}{os.pathsep}${{PATH}}"},
@@ -146,10 +148,19 @@ def jupyter(session: nox.Session) -> None:
     environment(session, "core")
     if SYSTEM in ENVIRONMENTS["tfx"]["platforms"]:
         environment(session, "tfx")
+    keep_jupyter_at_home()
     session.run(
         *(python("core"), "-m", "jupyterlab", "--ServerApp.root_dir", str(ROOT), "--ServerApp.ip=127.0.0.1"),
         *session.posargs,
     )
+
+
+def keep_jupyter_at_home() -> None:
+    """JupyterLab's defaults for this environment: it asks nobody for news or updates."""
+    settings = VENVS / "core" / "share" / "jupyter" / "lab" / "settings"
+    settings.mkdir(parents=True, exist_ok=True)
+    silent = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+    (settings / "overrides.json").write_text(json.dumps(silent, indent=1) + "\n")
 
 
 @nox.session

@@ -119,6 +119,17 @@ def new(slug: str) -> None:
 
 @app.command()
 @one_line_errors
+def start(slug: str) -> None:
+    """Makes your own copy of a lab in workspace/, without the solutions; a copy that is there stays as it is."""
+    from labkit.classroom.start import start_lab
+
+    notebook, fresh = start_lab(slug)
+    print(f"{notebook}: {'your copy' if fresh else 'your copy is there already, as you left it'}")
+    print("Open it in JupyterLab: nox -s jupyter")
+
+
+@app.command()
+@one_line_errors
 def lint(slugs: Slugs = None) -> None:
     """Checks the structure of labs, their quizzes, the data registry, and lab.py against lab.ipynb."""
     from labkit.catalog.blueprint import check_blueprint, read_blueprint

@@ -26,7 +26,7 @@ class Message:
 
     def html(self) -> str:
         colour = COLOURS[self.mood]
-        body = "".join(f"<div>{markup(line)}</div>" for line in self.lines)
+        body = "".join(_line(line) for line in self.lines)
         code = f"<pre>{html.escape(self.code)}</pre>" if self.code else ""
         return (
             f'<div style="border-left:4px solid {colour};padding:2px 10px;margin:2px 0">'
@@ -35,6 +35,12 @@ class Message:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"text/plain": self.text(), "text/html": self.html()}
+
+
+def _line(text: str) -> str:
+    """A line of a message; one that is indented as text is indented and fainter as HTML."""
+    style = ' style="margin-left:1.6em;opacity:.8"' if text.startswith("  ") else ""
+    return f"<div{style}>{markup(text.strip())}</div>"
 
 
 def markup(text: str) -> str:
