@@ -38,6 +38,10 @@ KERNEL_VARIABLES = {
     # oneDNN's results depend on the machine's instruction set; without it a stored output stays what comes out.
     "TF_ENABLE_ONEDNN_OPTS": "0",
     "PYTHONHASHSEED": "0",
+    # A sum's last digits depend on the number of threads. The labs' matrices are small: one thread is faster, too,
+    # when two labs run side by side. TensorFlow has threads of its own.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
     "GRPC_VERBOSITY": "ERROR",
 }
 

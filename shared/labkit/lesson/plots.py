@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 STYLE: dict[str, Any] = {
-    "figure.dpi": 80,
+    "figure.dpi": 72,
     "figure.figsize": (7.0, 3.4),
     "figure.constrained_layout.use": True,
     "axes.grid": True,
