@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import linecache
 from typing import Any
 
 from labkit.catalog import LabError
@@ -17,8 +18,10 @@ def solution_text(task: Task) -> str:
 
 def run_text(text: str, namespace: dict[str, Any], label: str) -> dict[str, Any]:
     """Runs the text of a cell in a copy of the namespace and returns that copy."""
-    copied = dict(namespace)
-    exec(compile(text, f"<{label}>", "exec"), copied)
+    copied, name = dict(namespace), f"<{label}>"
+    # Whoever asks for a function's source (tracebacks, TensorFlow's AutoGraph) finds it here, as for a notebook's cell.
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    exec(compile(text, name, "exec"), copied)
     return copied
 
 
@@ -58,7 +61,15 @@ def _detached(namespace: dict[str, Any]) -> dict[str, Any]:
         pass
     # Underscored names are IPython's history, which can be large and refers to everything.
     return {
-        name: copy.deepcopy(value) if isinstance(value, data) and not name.startswith("_") else value
+        name: _copied(value) if isinstance(value, data) and not name.startswith("_") else value
         for name, value in namespace.items()
         if name not in ("In", "Out")
     }
+
+
+def _copied(value: Any) -> Any:
+    """A deep copy, or the value itself where it holds what cannot be copied, such as an open connection."""
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value

@@ -18,6 +18,7 @@ from labkit.lesson.claims import ClaimFailed, make_claim
 from labkit.lesson.exercise import untouched
 from labkit.lesson.journal import Journal, read_journal
 from labkit.lesson.messages import Message
+from labkit.lesson.reference import try_text
 
 OPEN = 'from labkit import lesson\nlab = lesson.open("tiny-lab", seed=1)\ndata = lab.data("planted", seed=1)'
 CHECK = 'mean = lab.check("mean", mean, data)'
@@ -128,6 +129,17 @@ def test_a_claim_out_of_bounds_stops_and_is_recorded(learner: Learner) -> None:
     assert "ClaimFailed" in learner.types('lab.claim("height", 1.0, at_least=2)')
     learner.types('lab.claim("width", 3.0, at_least=2, at_most=4)')
     assert [event["holds"] for event in learner.lab._journal.of("claim")] == [False, True]
+
+
+def test_a_typed_answer_changes_nothing_and_has_a_source(learner: Learner) -> None:
+    learner.types("import threading\nlocks = [threading.Lock()]\nbefore = data.copy()")  # a lock cannot be copied
+    exercise, task = learner.lab._exercise("mean")
+    text = (
+        "data['y'] = 5.0\ndef helper(): return 1\nimport inspect\nseen = inspect.getsource(helper)\nmean = data.y.sum()"
+    )
+    verdict = try_text(text, task, exercise, learner.shell.user_ns)
+    assert verdict.outcome == "incorrect" and "would move every later number" in verdict.message
+    assert learner.shell.user_ns["data"].equals(learner.shell.user_ns["before"])
 
 
 def test_a_broken_notebook_is_told_to_start_again(learner: Learner) -> None:
