@@ -77,7 +77,9 @@ def environment(session: nox.Session, name: str) -> None:
     if platforms and SYSTEM not in platforms:
         session.error(f"The environment {name} has packages for {', '.join(platforms)} only: use the devcontainer.")
     folder, lock = VENVS / name, lock_file(name)
-    stamp, wanted = folder / "made-from", hashlib.sha256(lock.read_bytes()).hexdigest()
+    # The project's own table counts as well: the `labs` command is installed from it.
+    project = json.dumps(PYPROJECT["project"], sort_keys=True).encode()
+    stamp, wanted = folder / "made-from", hashlib.sha256(lock.read_bytes() + project).hexdigest()
     if not (stamp.exists() and stamp.read_text().strip() == wanted):
         session.log(f"making {folder} from {lock.relative_to(ROOT)}")
         stamp.unlink(missing_ok=True)

@@ -15,7 +15,8 @@ from labkit.catalog import LabError
 from labkit.catalog.problems import Problem
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hands-on labs for machine learning engineering.")
-out = Console(soft_wrap=True)
+# A table that goes into a file or a pipe is not folded.
+out = Console(width=None if sys.stdout.isatty() else 200)
 
 Slugs = Annotated[list[str] | None, typer.Argument(help="Names of labs; none means all.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="The lab's SEED; none leaves the stored one.")]
@@ -249,7 +250,3 @@ def readme(check: Annotated[bool, typer.Option(help="Only say whether it is up t
 def _exit(failures: int) -> None:
     if failures:
         raise typer.Exit(1)
-
-
-def main() -> None:
-    app()

@@ -5,6 +5,7 @@ trainer.task. None outlives the notebook.
 """
 
 import gc
+import itertools
 import json
 import multiprocessing
 import os
@@ -177,10 +178,20 @@ def _tasks(ports):
     return [(role, index) for role, numbers in ports.items() for index in range(len(numbers))]
 
 
+# The port of a machine is chosen before the machine opens it. From the range that the system hands out by itself, a
+# connection that is made in the meantime could take it; so the numbers lie below that range.
+_numbers = itertools.count(os.getpid() * 101)
+
+
 def _free_port():
-    with socket.socket() as free:
-        free.bind((LOOPBACK, 0))
-        return free.getsockname()[1]
+    while True:
+        port = 20_000 + next(_numbers) % 12_000
+        with socket.socket() as candidate:
+            try:
+                candidate.bind((LOOPBACK, port))
+                return port
+            except OSError:
+                continue
 
 
 def _machine(tf_config, port, arguments, log, pipe, stops):

@@ -142,12 +142,11 @@ class Thresholds(Exercise):
     }
 
     def check(self, thresholds, clean, fresh, rate):
-        if not isinstance(thresholds, pd.Series | dict):
+        if not isinstance(thresholds, pd.Series):
             raise Incorrect(
-                "thresholds has one number per column; yours is a single value. The noise of the columns differs "
+                "thresholds is a Series with one number per column. The noise of the columns differs "
                 "several times over: what suits one is deaf or hysterical for another."
             )
-        thresholds = pd.Series(thresholds, dtype=float)
         missing = [column for column in clean.columns if column not in thresholds.index]
         if missing:
             raise Incorrect(f"These columns have no threshold: {', '.join(missing)}.")

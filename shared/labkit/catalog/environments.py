@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import tomllib
 from dataclasses import dataclass
@@ -32,6 +34,12 @@ class Environment:
         own = home() / "environments" / f"{self.name}-macos-arm64.txt"
         on_mac = (platform.system(), platform.machine()) == ("Darwin", "arm64")
         return own if on_mac and own.exists() else home() / "environments" / f"{self.name}.txt"
+
+    @property
+    def fingerprint(self) -> str:
+        """What noxfile.py stamps an environment with that is as its lock and pyproject.toml say."""
+        project = tomllib.loads((home() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return hashlib.sha256(self.lock.read_bytes() + json.dumps(project, sort_keys=True).encode()).hexdigest()
 
     @property
     def made(self) -> bool:

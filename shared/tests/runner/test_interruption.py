@@ -35,7 +35,7 @@ def wait_for(condition, seconds: float) -> bool:
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind(collection: Path, sign: signal.Signals) -> None:
-    command = [sys.executable, "-c", "from labkit.cli import main; main()", "run", "tiny-lab", "-p", "WAIT=200"]
+    command = [sys.executable, "-c", "from labkit.command import main; main()", "run", "tiny-lab", "-p", "WAIT=200"]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         kernels = lambda: [p for p in started_by(collection) if "ipykernel_launcher" in " ".join(p.cmdline())]  # noqa: E731
