@@ -271,7 +271,7 @@ def distances(day, base):
 
 
 log_base = baseline(train[LOG])
-clean = pd.DataFrame([distances(draw(held), log_base) for _ in range(280)])[LOG]
+clean = pd.DataFrame([distances(draw(held), log_base) for _ in range(400)])[LOG]
 
 fig, ax = plt.subplots(figsize=(6.2, 2.8))
 ax.boxplot(clean.to_numpy(), orientation="horizontal", whis=(0, 100), tick_labels=LOG)
@@ -319,7 +319,7 @@ thresholds = clean.quantile(1 - FALSE_ALARMS / clean.shape[1], interpolation="hi
 ### END SOLUTION
 
 # %%
-fresh = pd.DataFrame([distances(draw(held), log_base) for _ in range(250)])[LOG]
+fresh = pd.DataFrame([distances(draw(held), log_base) for _ in range(400)])[LOG]
 thresholds = lab.check("thresholds", thresholds, clean, fresh, FALSE_ALARMS)
 thresholds = thresholds[LOG]
 
