@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import nbformat
 import papermill
+import psutil
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
@@ -79,7 +81,7 @@ def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells:
         _output_to(run.folder / "kernel.log"),
         # Sockets in a folder that only this user reads, instead of TCP ports that anyone here can reach. Not in the
         # run's folder: a socket's path may have about 100 characters.
-        tempfile.TemporaryDirectory(prefix="labs-") as sockets,
+        tempfile.TemporaryDirectory(prefix=f"labs-{os.getpid()}-") as sockets,
     ):
         try:
             papermill.execute_notebook(
@@ -127,6 +129,14 @@ class _Limit:
         if time.monotonic() >= self.end - 1:
             return f"the lab ran longer than its limit of {self.run.lab_seconds} s"
         return f"a cell ran longer than its limit of {self.run.cell_seconds} s"
+
+
+def remove_stale_sockets() -> None:
+    """Removes the socket folders of runs that were killed: a process that is killed removes nothing itself."""
+    for folder in Path(tempfile.gettempdir()).glob("labs-*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

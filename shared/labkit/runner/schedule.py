@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from labkit.catalog import LabError
 from labkit.catalog.places import home
-from labkit.runner.execute import Result, Run, execute
+from labkit.runner.execute import Result, Run, execute, remove_stale_sockets
 
 Item = TypeVar("Item")
 _reports: Any = None
@@ -44,6 +44,7 @@ def shard(items: Sequence[Item], text: str) -> list[Item]:
 def run_all(runs: Iterable[Run], jobs: int, finished: Callable[[Result], None]) -> list[Result]:
     """Executes the runs in `jobs` processes; `finished` is called with each result as soon as it is there."""
     runs = list(runs)
+    remove_stale_sockets()
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     pool = ProcessPoolExecutor(max(1, min(jobs, len(runs))), context, initializer=_started, initargs=(reports,))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from labkit.runner.execute import remove_stale_sockets
 
 
 def started_by(home: Path) -> list[psutil.Process]:
@@ -44,6 +46,11 @@ def test_nothing_is_left_behind(collection: Path, sign: signal.Signals) -> None:
         run.send_signal(sign)
         assert run.wait(30) != 0
         assert wait_for(lambda: not started_by(collection), 20), [p.cmdline() for p in started_by(collection)]
+        remove_stale_sockets()
+        stale = [
+            f for f in Path(tempfile.gettempdir()).glob("labs-*-*") if not psutil.pid_exists(int(f.name.split("-")[1]))
+        ]
+        assert not stale
     finally:
         for process in started_by(collection):
             process.kill()
