@@ -1,0 +1,1 @@
+"""localgcp: Google Cloud on this machine, for anyone's code. It knows nothing of labs."""

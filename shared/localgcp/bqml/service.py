@@ -1,0 +1,157 @@
+"""The entry point: which statements are BigQuery ML's, and what they do."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from localgcp.bqml import functions
+from localgcp.bqml.engine import Engine
+from localgcp.bqml.errors import BadRequest, already_exists, not_found, unimplemented
+from localgcp.bqml.record import Record
+from localgcp.bqml.scalars import resolve_functions
+from localgcp.bqml.sql import first_call, has_ml_function, head, statement_kind, visible_ctes
+from localgcp.bqml.statement import parse_create, parse_drop
+from localgcp.bqml.store import Store
+from localgcp.bqml.transform import registered
+
+
+class Job(Protocol):
+    """What a server says of the job that a statement belongs to."""
+
+    @property
+    def dataset(self) -> str | None:
+        """The default dataset, `dataset` or `project.dataset`."""
+
+
+class Models:
+    """BigQuery ML models of one project, kept in a folder; a new object over the same folder goes on with them."""
+
+    def __init__(self, folder: str | Path, project: str = "local-project") -> None:
+        self.project = project
+        self._store = Store(Path(folder))
+        self._lock = RLock()
+
+    def handles(self, sql: str) -> bool:
+        """Whether the statement is CREATE / DROP / ALTER / EXPORT MODEL or has a call of an ML function.
+
+        False for what cannot even be read as tokens: that is the engine's to refuse.
+        """
+        try:
+            return statement_kind(sql) is not None or has_ml_function(sql)
+        except BadRequest:
+            return False
+
+    def run(self, sql: str, engine: Engine, job: Job | str | None = None) -> pa.Table | None:
+        """Runs a statement that `handles` said yes to: None for CREATE and DROP, else its rows.
+
+        The default dataset, given by itself or with a job, completes a model name without one. Raises BadRequest, and
+        whatever the engine raises.
+        """
+        dataset = job if job is None or isinstance(job, str) else job.dataset
+        kind = statement_kind(sql)
+        if kind == "CREATE":
+            self._create(sql, engine, dataset)
+            return None
+        if kind == "DROP":
+            self._drop(sql, dataset)
+            return None
+        if kind is not None:
+            raise unimplemented(f"{kind} MODEL")
+        with self.resolved(sql, engine, dataset) as plain:
+            return engine.query(plain)
+
+    @contextmanager
+    def resolved(self, sql: str, engine: Engine, dataset: str | None = None) -> Iterator[str]:
+        """The statement with every ML call replaced by a table that the engine finds while the context is open."""
+        if head(sql)[:2] == ["CREATE", "VIEW"] or head(sql)[:4] == ["CREATE", "OR", "REPLACE", "VIEW"]:
+            raise unimplemented("a view over ML functions")
+        with ExitStack() as keep:
+            while call := first_call(sql):
+                record = self._record(call.model, dataset)
+                result = functions.call(call.name, call.arguments, record, engine, visible_ctes(sql, call.start))
+                name = keep.enter_context(registered(engine, result))
+                sql = sql[: call.start] + name + sql[call.end :]
+            yield resolve_functions(sql, engine, keep) if has_ml_function(sql) else sql
+
+    def get(self, dataset: str, model: str) -> dict[str, Any]:
+        """The REST resource. Raises BadRequest, code 404."""
+        self._check(self.project, dataset, model)
+        return self._store.resource(dataset, model)
+
+    def list(self, dataset: str) -> builtins.list[dict[str, Any]]:
+        """The resources of a dataset's models as models.list gives them: without training runs."""
+        short = ("modelReference", "creationTime", "lastModifiedTime", "modelType", "labels")
+        resources = [self._store.resource(dataset, model) for model in self._store.models(dataset)]
+        return [{key: resource[key] for key in short if key in resource} for resource in resources]
+
+    def models(self, project: str, dataset: str) -> builtins.list[dict[str, Any]]:
+        """The full resources of a dataset's models; none for another project's."""
+        if project != self.project:
+            return []
+        return [self._store.resource(dataset, model) for model in self._store.models(dataset)]
+
+    def delete_model(self, project: str, dataset: str, model: str) -> bool:
+        """Deletes a model; False when there is none of that name."""
+        if project != self.project or not self._store.exists(dataset, model):
+            return False
+        self.delete(dataset, model)
+        return True
+
+    def delete(self, dataset: str, model: str) -> None:
+        """Raises BadRequest, code 404."""
+        with self._lock:
+            self._check(self.project, dataset, model)
+            self._store.delete(dataset, model)
+
+    def _create(self, sql: str, engine: Engine, dataset: str | None) -> None:
+        from localgcp.bqml.train import create
+
+        statement = parse_create(sql)
+        name = self._full_name(statement.name, dataset)
+        with self._lock:
+            if self._store.exists(*name[1:]) and not statement.replace:
+                if statement.if_not_exists:
+                    return
+                raise already_exists(*name)
+            with self.resolved(statement.query, engine, dataset) as query:
+                plain = statement if query == statement.query else _with_query(statement, query)
+                self._store.save(create(plain, name, engine))
+
+    def _drop(self, sql: str, dataset: str | None) -> None:
+        statement = parse_drop(sql)
+        name = self._full_name(statement.name, dataset)
+        if not self._store.exists(*name[1:]) and statement.if_exists:
+            return
+        self.delete(*name[1:])
+
+    def _record(self, parts: tuple[str, ...], dataset: str | None) -> Record:
+        name = self._full_name(parts, dataset)
+        self._check(*name)
+        return self._store.load(*name[1:])
+
+    def _check(self, project: str, dataset: str, model: str) -> None:
+        if project != self.project or not self._store.exists(dataset, model):
+            raise not_found(project, dataset, model)
+
+    def _full_name(self, parts: tuple[str, ...], dataset: str | None) -> tuple[str, str, str]:
+        """(project, dataset, model); `dataset` may be `dataset` or `project.dataset`."""
+        if len(parts) == 1:
+            if not dataset:
+                raise BadRequest(f'Model name "{parts[0]}" missing dataset while no default dataset is set.')
+            parts = (*dataset.split("."), *parts)
+        if len(parts) == 2:
+            parts = (self.project, *parts)
+        return parts[0], parts[1], parts[2]
+
+
+def _with_query(statement: Any, query: str) -> Any:
+    from dataclasses import replace
+
+    return replace(statement, query=query)
