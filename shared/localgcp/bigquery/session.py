@@ -1,0 +1,571 @@
+"""Running GoogleSQL: the engine holds the database, a session is what one job sees of it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from localgcp.bigquery import ddl, dml, estimate, repairs, syntax, types
+from localgcp.bigquery import information_schema as views
+from localgcp.bigquery.arrow import normalise
+from localgcp.bigquery.binding import bind_names, bind_parameters, check_aliases
+from localgcp.bigquery.catalog import Catalog, Resource
+from localgcp.bigquery.database import connect, load_spatial
+from localgcp.bigquery.errors import BigQueryError, from_duckdb, from_hook, unimplemented
+from localgcp.bigquery.function_names import check_functions
+from localgcp.bigquery.functions import Function, inline_calls, read_function
+from localgcp.bigquery.names import DatasetName, TableName, literal, quote
+from localgcp.bigquery.outcome import Outcome
+from localgcp.bigquery.parameters import Parameter
+from localgcp.bigquery.resolve import Names, resolve
+from localgcp.bigquery.statements import JobContext, Statements
+from localgcp.bigquery.syntax import Tree
+from localgcp.bigquery.translate import to_duckdb
+from localgcp.bigquery.typed import check_comparisons, keep_numeric
+from localgcp.bigquery.types import Field
+from localgcp.bigquery.unnest import finish, flatten_structs
+
+SCRATCH = "_script"
+
+Partition = tuple[int, dict[str, int]]
+
+
+class Engine:
+    """A database in a folder (or in memory) that speaks GoogleSQL.
+
+    One DuckDB connection serves everybody, one statement at a time: BigQuery's statements are atomic, and a small
+    machine gains nothing from running two.
+    """
+
+    def __init__(
+        self, folder: Path | None, project: str = "local-project", statements: Sequence[Statements] = ()
+    ) -> None:
+        self.project = project
+        self.statements = tuple(statements)
+        self.lock = threading.RLock()
+        self.connection = connect(folder)
+        self.catalog = Catalog(self.connection)
+        self.registered: dict[str, pa.Table] = {}
+        self.running: str | None = None  # the job whose statement the connection is at
+        self._partitions: dict[TableName, dict[str | None, Partition]] = {}
+        self._counter = itertools.count(1)
+        self._has_spatial = False
+        for name in [name for name in self.catalog.datasets if name.dataset.startswith(SCRATCH)]:
+            self.catalog.drop_dataset(name, with_contents=True)  # what a killed script has left
+
+    def close(self) -> None:
+        """Writes everything and closes the database."""
+        with self.lock:
+            self.connection.close()
+
+    def session(
+        self,
+        project: str | None = None,
+        dataset: DatasetName | None = None,
+        parameters: Mapping[str, Parameter] | None = None,
+        job_id: str = "job",
+    ) -> Session:
+        return Session(self, project or self.project, dataset, dict(parameters or {}), job_id)
+
+    def query(self, sql: str, default_dataset: str | None = None) -> pa.Table:
+        """The rows of a GoogleSQL statement. Raises BigQueryError."""
+        dataset = DatasetName(self.project, default_dataset) if default_dataset else None
+        with self.session(dataset=dataset) as session:
+            return session.query(sql)
+
+    def register(self, name: str, table: pa.Table) -> None:
+        """Makes an Arrow table readable under a bare name."""
+        with self.lock:
+            self.connection.register(name, table)
+            self.registered[name] = table
+
+    def unregister(self, name: str) -> None:
+        with self.lock:
+            self.connection.unregister(name)
+            self.registered.pop(name, None)
+
+    def load_extensions(self, duckdb_sql: str) -> None:
+        """Loads what geography functions need, when one is called for the first time."""
+        if not self._has_spatial and re.search(r"\bST_", duckdb_sql, re.IGNORECASE):
+            load_spatial(self.connection)
+            self._has_spatial = True
+
+    def fresh_name(self) -> str:
+        return f"__local_{next(self._counter)}"
+
+    def forget_sizes(self, name: TableName | None = None) -> None:
+        """The rows of a table, or of any, have changed."""
+        if name is None:
+            self._partitions.clear()
+        else:
+            self._partitions.pop(name, None)
+
+    def partitions(self, name: TableName) -> dict[str | None, Partition]:
+        """Rows and bytes of each column by partition id; the id is None in a table without partitions."""
+        if name not in self._partitions:
+            resource = self.catalog.table(name)
+            if resource["type"] != "TABLE" or not resource["schema"].get("fields"):
+                return {}
+            columns = [f["name"].lower() for f in resource["schema"]["fields"]]
+            rows = self.connection.execute(estimate.statistics_query(name, resource)).fetchall()
+            self._partitions[name] = {row[0]: (row[1], dict(zip(columns, row[2:]))) for row in rows}
+        return self._partitions[name]
+
+    def row_count(self, name: TableName) -> int:
+        return sum(rows for rows, _ in self.partitions(name).values())
+
+    def byte_count(self, name: TableName) -> int:
+        return sum(sum(columns.values()) for _, columns in self.partitions(name).values())
+
+    def models(self, dataset: DatasetName) -> list[Resource]:
+        return [model for hook in self.statements for model in hook.models(dataset.project, dataset.dataset)]
+
+    def delete_model(self, dataset: DatasetName, model: str) -> bool:
+        return any(hook.delete_model(dataset.project, dataset.dataset, model) for hook in self.statements)
+
+
+@dataclass
+class Compiled:
+    """A statement ready to run."""
+
+    duckdb: str
+    reads: list[TableName]
+    # The names of the result's columns as the query says them: None for one without; empty when * stands among them.
+    output: list[str | None]
+    exact: bool = True
+    sizes: dict[TableName, int] = field(default_factory=dict)
+
+
+class Session:
+    """One job's view: its project and default dataset, parameters, variables, temporary tables and functions."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        project: str,
+        dataset: DatasetName | None,
+        parameters: dict[str, Parameter],
+        job_id: str,
+    ) -> None:
+        self.engine, self.project, self.dataset, self.job_id = engine, project, dataset, job_id
+        self.connection, self.catalog, self.lock = engine.connection, engine.catalog, engine.lock
+        self.temporary: dict[str, TableName] = {}
+        self.functions: dict[str, Function] = {}
+        self.variables: dict[str, Tree] = {}
+        self.system: dict[str, Tree] = {"@@project_id": exp.Literal.string(project)}
+        self.last: Outcome | None = None
+        self._suffix = engine.fresh_name()
+        self._session_variables: list[str] = []
+        self._views: list[str] = []
+        self.sql = ""
+        self._columns: list[Outcome] = []
+        self.parameters: dict[str, Tree] = {}
+        with self.lock:
+            for parameter in parameters.values():
+                self.parameters[parameter.name] = self.store(
+                    f"p_{parameter.name}", "?", types.duckdb_type(parameter.field), [parameter.value]
+                )
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drops what lives as long as the job: variables and temporary tables."""
+        with self.lock:
+            if self.catalog.in_transaction and self._owns_transaction:
+                self.end_transaction(commit=False)
+            for name in self._session_variables:
+                self.connection.execute(f"RESET VARIABLE {quote(name)}")
+            self._session_variables.clear()
+            scratch = DatasetName(self.project, SCRATCH + self._suffix)
+            if scratch in self.catalog.datasets:
+                self.catalog.drop_dataset(scratch, with_contents=True)
+
+    billing_limit: int | None = None
+
+    # What the hook sees
+
+    def query(self, sql: str) -> pa.Table:
+        """The rows of one statement; a table without columns for one that has none. Raises BigQueryError."""
+        outcome = self.execute(sql)
+        return outcome.table if outcome.table is not None else pa.table({})
+
+    def register(self, name: str, table: pa.Table) -> None:
+        self.engine.register(name, table)
+
+    def unregister(self, name: str) -> None:
+        self.engine.unregister(name)
+
+    # One statement
+
+    def parse(self, sql: str) -> Tree:
+        """The tree of a statement that calls known functions only. Raises BigQueryError."""
+        tree = syntax.parse(sql)
+        check_functions(sql, set(self.functions))
+        return tree
+
+    def execute(self, sql: str) -> Outcome:
+        """Runs one statement of SQL, whoever runs its kind. Raises BigQueryError."""
+        for hook in self.engine.statements:
+            if hook.handles(sql):
+                return self._run_hook(hook, sql)
+        with self.lock, self.in_words_of(sql):
+            self.engine.running = self.job_id
+            self.last = self._dispatch(self.parse(sql), sql)
+        self.last.text = sql
+        self.system["@@row_count"] = exp.Literal.number(self.last.affected or 0)
+        return self.last
+
+    def _run_hook(self, hook: Statements, sql: str) -> Outcome:
+        job = JobContext(self.job_id, self.project, self.dataset.dataset if self.dataset else None)
+        self.last = None
+        try:
+            table = hook.run(sql, self, job)
+        except BigQueryError:
+            raise
+        except duckdb.Error as error:
+            raise from_duckdb(error, syntax.locator(sql)) from error
+        except Exception as error:
+            raise from_hook(error) from error
+        words = [token.text.upper() for token in syntax.tokenize(sql)[:6]]
+        if "MODEL" in words and words[0] in ("CREATE", "DROP", "EXPORT", "ALTER"):
+            return Outcome(
+                f"{words[0]}_MODEL", ddl_operation={"CREATE": "CREATE", "DROP": "DROP"}.get(words[0]), text=sql
+            )
+        # A query around an ML function comes back here through `query`, with its own statement type and bytes.
+        inner = self.last or Outcome("SELECT")
+        if table is not None and table is not inner.table and inner.statement_type == "SELECT":
+            inner.table, inner.fields = table, fields_of_arrow(table)
+        inner.text = sql
+        return inner
+
+    def dry_run(self, sql: str) -> Outcome:
+        """What a statement would read and give, without running it. Raises BigQueryError as it would."""
+        if any(hook.handles(sql) for hook in self.engine.statements):
+            words = [token.text.upper() for token in syntax.tokenize(sql)[:6]]
+            return Outcome(f"{words[0]}_MODEL" if "MODEL" in words and words[0] == "CREATE" else "SELECT")
+        with self.lock, self.in_words_of(sql):
+            tree = self.parse(sql)
+            if isinstance(tree, exp.Query):
+                compiled = self.compile(tree, sql=sql)
+                outcome = Outcome("SELECT", fields=self.result_fields(compiled))
+                self.charge(outcome, compiled)
+                return outcome
+            # The rest is run and taken back. Its effects are in the database alone, which can do that.
+            if self.catalog.in_transaction:
+                raise unimplemented("a dry run inside a transaction")
+            self.catalog.begin()
+            try:
+                return self._dispatch(tree, sql)
+            finally:
+                self.catalog.rollback()
+                self.engine.forget_sizes()
+
+    @contextmanager
+    def in_words_of(self, sql: str) -> Iterator[None]:
+        """DuckDB's errors as BigQuery's, with places in this text."""
+        self.sql = sql
+        try:
+            yield
+        except duckdb.InterruptException:
+            raise BigQueryError("Job execution was cancelled: User requested cancellation", "stopped") from None
+        except duckdb.Error as error:
+            self._restore(error)
+            raise from_duckdb(error, syntax.locator(sql)) from error
+        finally:
+            self.engine.running = None
+            for name in self._views:
+                self.engine.unregister(name)
+            self._views.clear()
+
+    def _restore(self, error: duckdb.Error) -> None:
+        """DuckDB gives up a whole transaction at an error in it; BigQuery rolls it back as well."""
+        if self.catalog.in_transaction:
+            self.end_transaction(commit=False)
+
+    def _dispatch(self, tree: Tree, sql: str) -> Outcome:
+        if isinstance(tree, exp.Query):
+            return self._select(tree, sql)
+        if isinstance(tree, (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)):
+            return dml.run(self, tree)
+        if isinstance(tree, exp.Create):
+            return ddl.create(self, tree, sql)
+        if isinstance(tree, exp.Drop):
+            return ddl.drop(self, tree)
+        if isinstance(tree, exp.Alter):
+            return ddl.alter(self, tree)
+        if isinstance(tree, exp.Transaction):
+            return self.begin_transaction()
+        if isinstance(tree, (exp.Commit, exp.Rollback)):
+            return self.end_transaction(commit=isinstance(tree, exp.Commit))
+        raise unimplemented(f"the statement {tree.key.upper()}")
+
+    def _select(self, tree: Tree, sql: str) -> Outcome:
+        compiled = self.compile(tree, sql=sql)
+        outcome = Outcome("SELECT")
+        self.charge(outcome, compiled)
+        cursor = self.run_duckdb(compiled.duckdb)
+        outcome.fields = _renamed(types.result_fields(cursor.description), compiled.output)
+        outcome.table = normalise(cursor.to_arrow_table(), outcome.fields)
+        return outcome
+
+    # Compiling
+
+    def names(self, without_default: bool = False) -> Names:
+        return Names(
+            self.catalog,
+            self.project,
+            None if without_default else self.dataset,
+            self.temporary,
+            frozenset(self.engine.registered),
+            self._information_schema,
+            self._filter_suffixes,
+        )
+
+    def compile(self, tree: Tree, sql: str | None = None, without_default: bool = False) -> Compiled:
+        """A query or DML statement as DuckDB SQL. Raises BigQueryError. `tree` is changed."""
+        columns = self._columns_of
+        # A statement that reads no table may have come through unchanged: see below.
+        before = tree.sql(dialect="bigquery") if sql and tree.find(exp.Table) is None else None
+        tree = bind_parameters(tree, self.parameters, self.system)
+        if self.functions or self.catalog.functions:
+            tree = inline_calls(tree, self.function, columns)
+        syntax.refuse(tree)
+        if self.variables:
+            tree = bind_names(tree, self.variables, columns)
+        check_aliases(tree, columns, syntax.locator(self.sql))
+        tree = resolve(tree, self.names(without_default))
+        tree = flatten_structs(tree, self._fields_of)
+        check_comparisons(tree, self._fields_of, syntax.locator(self.sql))
+        tree = keep_numeric(tree, self._fields_of)
+        output = repairs.output_names(tree)
+        reads, sizes, exact = self._estimate(tree)
+        tree = repairs.repair(tree)
+        text = tree.sql(dialect="bigquery")
+        # The user's own text where nothing had to be changed: writing a tree out again can lose what sqlglot misreads.
+        duckdb_sql = finish(to_duckdb(sql if sql and text == before else text, self.project))
+        self.engine.load_extensions(duckdb_sql)
+        return Compiled(duckdb_sql, reads, output, exact, sizes)
+
+    def result_fields(self, compiled: Compiled) -> list[Field]:
+        """The fields of a query's result, without running it."""
+        description = self.run_duckdb(f"SELECT * FROM ({compiled.duckdb}) LIMIT 0").description
+        return _renamed(types.result_fields(description), compiled.output)
+
+    def run_duckdb(self, sql: str) -> duckdb.DuckDBPyConnection:
+        return self.connection.execute(sql)
+
+    def constant(self, node: Tree) -> Any:
+        """The Python value of a constant GoogleSQL expression, of an OPTIONS item for example."""
+        if isinstance(node, exp.Literal) and node.is_string:
+            return node.this
+        select = exp.select(exp.alias_(node.copy(), "v"))
+        row = self.run_duckdb(self.compile(select).duckdb).fetchone()
+        return row[0] if row else None
+
+    def _fields_of(self, name: TableName) -> list[Field]:
+        fields: list[Field] = self.catalog.table(name)["schema"].get("fields", [])
+        return fields
+
+    def _columns_of(self, node: exp.Table) -> set[str] | None:
+        if len(node.parts) == 1 and node.name in self.engine.registered:
+            return {name.lower() for name in self.engine.registered[node.name].column_names}
+        try:
+            name = self.names().table(node)
+            resource = self.catalog.table(name)
+        except BigQueryError:
+            return set()  # the table step says what is wrong with it
+        return {f["name"].lower() for f in resource["schema"].get("fields", [])}
+
+    def function(self, path: list[str]) -> Function | None:
+        if len(path) == 1:
+            return self.functions.get(path[0].lower())
+        project, dataset, name = path if len(path) == 3 else (self.project, *path) if len(path) == 2 else ("", "", "")
+        stored = self.catalog.functions.get(TableName(project, dataset, name))
+        if stored is None:
+            return None
+        tree = syntax.parse(stored["sql"])
+        assert isinstance(tree, exp.Create)
+        return read_function(tree)
+
+    def _information_schema(self, dataset: DatasetName | None, view: str) -> str:
+        def partitions(name: TableName) -> list[tuple[str | None, int, int]]:
+            found = self.engine.partitions(name)
+            if not found and not estimate.partition_column(self.catalog.table(name)):
+                found = {None: (0, {})}  # a table without partitions has its one row here, also when it is empty
+            return [(i, rows, sum(columns.values())) for i, (rows, columns) in found.items()]
+
+        table = views.build(view, dataset, self.catalog, self.project, partitions)
+        name = self.engine.fresh_name()
+        self.engine.register(name, table)
+        self._views.append(name)
+        return name
+
+    def _filter_suffixes(self, suffixes: list[str], condition: Tree) -> list[str]:
+        table = pa.table({"_TABLE_SUFFIX": pa.array(suffixes, pa.string())})
+        return self._evaluate(table, condition, "_TABLE_SUFFIX")
+
+    def _evaluate(self, table: pa.Table, condition: Tree, column: str) -> list[str]:
+        """The values of a column of those rows that meet a condition."""
+        name = self.engine.fresh_name()
+        self.connection.register(name, table)
+        try:
+            select = exp.select(column).from_(name).where(condition.copy())
+            rows = self.run_duckdb(to_duckdb(repairs.repair(select).sql(dialect="bigquery"), self.project)).fetchall()
+        finally:
+            self.connection.unregister(name)
+        return [row[0] for row in rows]
+
+    # Bytes
+
+    def _estimate(self, tree: Tree) -> tuple[list[TableName], dict[TableName, int], bool]:
+        """The tables that a resolved statement reads, the bytes of each, and whether these are exact.
+
+        Raises BigQueryError when a table asks for a filter that is missing.
+        """
+        written = tree.find(exp.Table) if isinstance(tree, exp.Insert) else None  # an INSERT does not read its table
+        tables = [node for node in tree.find_all(exp.Table) if node.catalog and node is not written]
+        reads = sorted({TableName(node.catalog, node.db, node.name) for node in tables}, key=str)
+        resources = {name: self.catalog.table(name) for name in reads}
+        scans, exact = estimate.scans_of(tree, resources)
+        # A column of a partition counts once, however often a query names its table.
+        cells: dict[TableName, dict[tuple[str | None, str], int]] = {name: {} for name in reads}
+        for scan in scans:
+            cells[scan.table] |= self._scanned(scan, resources[scan.table])
+        sizes = {name: sum(found.values()) for name, found in cells.items()}
+        return reads, sizes, exact
+
+    def _scanned(self, scan: estimate.Scan, resource: Resource) -> dict[tuple[str | None, str], int]:
+        """The bytes that a scan reads, by partition and column."""
+        found = self.engine.partitions(scan.table)
+        kept: Sequence[str | None] = list(found)
+        column, pruned = estimate.partition_column(resource), False
+        if column:
+            evaluate = lambda bounds, condition: self._evaluate(bounds, condition, "id")  # noqa: E731
+            kept, pruned = estimate.kept_partitions(scan, resource, [str(i) for i in found], evaluate)
+        if resource.get("requirePartitionFilter") and not pruned:
+            full = f"{scan.table.project}.{scan.table.dataset}.{scan.table.table}"
+            raise BigQueryError(
+                f"Cannot query over table '{full}' without a filter over column(s) '{column}' that can be used for "
+                "partition elimination"
+            )
+        return {
+            (identifier, name): size
+            for identifier in kept
+            for name, size in found[identifier][1].items()
+            if scan.columns is None or name in scan.columns
+        }
+
+    def charge(self, outcome: Outcome, compiled: Compiled) -> None:
+        """Writes the estimate of a statement into what it has done."""
+        outcome.referenced = compiled.reads
+        outcome.bytes_processed = sum(compiled.sizes.values())
+        outcome.bytes_billed = estimate.billed(compiled.sizes)
+        outcome.bytes_exact = compiled.exact
+        if self.billing_limit is not None and outcome.bytes_billed > self.billing_limit:
+            raise BigQueryError(
+                f"Query exceeded limit for bytes billed: {self.billing_limit}. "
+                f"{outcome.bytes_billed} or higher required.",
+                "bytesBilledLimitExceeded",
+            )
+
+    # Changes
+
+    def changed(self, name: TableName) -> None:
+        self.engine.forget_sizes(name)
+
+    def drop_dataset(self, name: DatasetName, with_contents: bool) -> None:
+        """Raises BigQueryError, resourceInUse, when tables or models are in it and `with_contents` is not set."""
+        models = [model["modelReference"]["modelId"] for model in self.engine.models(name)]
+        if models and not with_contents:
+            raise BigQueryError(f"Dataset {name} is still in use", "resourceInUse", "")
+        self.catalog.drop_dataset(name, with_contents)
+        for model in models:
+            self.engine.delete_model(name, model)
+        self.engine.forget_sizes()
+
+    def temporary_name(self, name: str) -> TableName:
+        """The table behind a temporary one of a script."""
+        if name in self.temporary:
+            return self.temporary[name]
+        scratch = DatasetName(self.project, SCRATCH + self._suffix)
+        if scratch not in self.catalog.datasets:
+            self.catalog.create_dataset(scratch, {})
+        return TableName(self.project, scratch.dataset, name)
+
+    # Variables
+
+    def store(self, name: str, expression: str, kind: str, values: list[Any] | None = None) -> Tree:
+        """Keeps a DuckDB value under a name of this session and gives the expression that reads it."""
+        variable = f"{name}{self._suffix}"
+        self.connection.execute(f"SET VARIABLE {quote(variable)} = CAST({expression} AS {kind})", values or [])
+        if variable not in self._session_variables:
+            self._session_variables.append(variable)
+        return exp.Anonymous(this="GETVARIABLE", expressions=[exp.Literal.string(variable)])
+
+    # Transactions of a script
+
+    _owns_transaction = False
+
+    def begin_transaction(self) -> Outcome:
+        if self.catalog.in_transaction:
+            raise BigQueryError("Transaction is already active: nested transactions are not supported")
+        self.lock.acquire()
+        self.catalog.begin()
+        self._owns_transaction = True
+        return Outcome("BEGIN_TRANSACTION")
+
+    def end_transaction(self, commit: bool) -> Outcome:
+        if not self._owns_transaction:
+            raise BigQueryError("There is no active transaction")
+        self._owns_transaction = False
+        try:
+            if commit:
+                self.catalog.commit()
+            else:
+                self.catalog.rollback()
+                self.engine.forget_sizes()
+        finally:
+            self.lock.release()
+        return Outcome("COMMIT_TRANSACTION" if commit else "ROLLBACK_TRANSACTION")
+
+
+def _renamed(fields: list[Field], output: list[str | None]) -> list[Field]:
+    """The names as the query writes them; BigQuery calls the first column without one f0_."""
+    if len(output) != len(fields):
+        return fields
+    unnamed = itertools.count()
+    seen: dict[str, int] = {}
+    for one, name in zip(fields, output):
+        one["name"] = name if name is not None else f"f{next(unnamed)}_"
+        count = seen.get(one["name"].lower(), 0)
+        seen[one["name"].lower()] = count + 1
+        if count:
+            one["name"] = f"{one['name']}_{count}"
+    return fields
+
+
+def fields_of_arrow(table: pa.Table) -> list[Field]:
+    """The fields of an Arrow table that some other code has made."""
+    connection = duckdb.connect()
+    try:
+        connection.register("t", table)
+        return types.result_fields(connection.execute("SELECT * FROM t LIMIT 0").description)
+    finally:
+        connection.close()
+
+
+__all__ = ["Engine", "Session", "literal"]

@@ -1,0 +1,48 @@
+"""BigQuery and BigQuery ML together, through the real client, across a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from google.api_core.exceptions import BadRequest, NotFound
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+from localgcp.bigquery import Server, start
+from localgcp.bqml import Models
+
+PROJECT = "local-project"
+CREATE = """
+CREATE OR REPLACE MODEL d.line
+OPTIONS (model_type = 'linear_reg', input_label_cols = ['y'], data_split_method = 'NO_SPLIT')
+AS SELECT x, 3 * x + 1 AS y FROM UNNEST(GENERATE_ARRAY(1, 50)) AS x
+"""
+PREDICT = "SELECT predicted_y FROM ML.PREDICT(MODEL d.line, (SELECT 100 AS x))"
+
+
+def serve(folder: Path) -> Server:
+    return start(folder, PROJECT, [Models(folder / "models", PROJECT)])
+
+
+def connect(server: Server) -> bigquery.Client:
+    return bigquery.Client(PROJECT, AnonymousCredentials(), client_options={"api_endpoint": server.url}, location="US")
+
+
+def test_a_model_is_trained_listed_used_after_a_restart_and_dropped(tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        client = connect(server)
+        client.create_dataset("d")
+        client.query(CREATE).result()
+        (row,) = client.query("SELECT r2_score FROM ML.EVALUATE(MODEL d.line)").result()
+        assert row.r2_score == pytest.approx(1)
+        assert [model.model_id for model in client.list_models("d")] == ["line"]
+        assert client.get_model("d.line").model_type == "LINEAR_REGRESSION"
+        with pytest.raises(BadRequest, match=r"(?i)label"):
+            client.query(CREATE.replace("['y']", "['z']")).result()
+    with serve(tmp_path) as server:
+        client = connect(server)
+        (row,) = client.query(PREDICT).result()
+        assert row.predicted_y == pytest.approx(301)
+        client.delete_model("d.line")
+        with pytest.raises(NotFound):
+            client.query(PREDICT).result()
