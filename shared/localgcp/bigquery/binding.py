@@ -6,7 +6,7 @@ around a name are looked at before it is taken for a variable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from sqlglot import exp
 
@@ -15,6 +15,9 @@ from localgcp.bigquery.syntax import Tree
 
 # The columns of a base table, lower case; None when they are not known.
 ColumnsOf = Callable[[exp.Table], "set[str] | None"]
+
+# Among the names of a source: there are others that are not known; there may be others, which nobody names barely.
+UNKNOWN, MAYBE = "?", "(?)"
 
 
 def bind_parameters(tree: Tree, values: Mapping[str, Tree], system: Mapping[str, Tree]) -> Tree:
@@ -63,21 +66,35 @@ def bind_names(tree: Tree, values: Mapping[str, Tree], columns_of: ColumnsOf) ->
     return tree
 
 
-def _is_column(column: exp.Column, name: str, columns_of: ColumnsOf) -> bool:
-    node: Tree = column
-    while node is not None:
+_STATEMENTS = (exp.Select, exp.Update, exp.Delete, exp.Merge, exp.Insert)
+
+
+def _around(column: Tree) -> Iterator[tuple[Tree, str]]:
+    """The statements whose sources a column can be of, from the inside out, each with the clause that it stands in.
+
+    A subquery sees the sources of the SELECT around it, except from within its FROM and its WITH.
+    """
+    node, inside, hidden = column, False, False
+    while node.parent is not None:
         parent = node.parent
-        if isinstance(parent, (exp.Select, exp.Update, exp.Delete, exp.Merge, exp.Insert)):
-            visible = visible_names(parent, columns_of)
-            if name in visible:
-                return True
-            if "?" in visible:
-                raise unimplemented(f"the name {name}, which may be a variable or a column here")
-            # ORDER BY, GROUP BY … see the names of the SELECT list.
-            clause = node.arg_key if isinstance(parent, exp.Select) else None
-            if clause in ("order", "group", "having", "qualify") and name in _aliases(parent):
-                return True
+        hidden = hidden or (inside and isinstance(parent, (exp.From, exp.Join, exp.CTE)))
+        if isinstance(parent, _STATEMENTS):
+            if not hidden:
+                yield parent, node.arg_key
+            inside, hidden = True, False
         node = parent
+
+
+def _is_column(column: Tree, name: str, columns_of: ColumnsOf) -> bool:
+    for statement, clause in _around(column):
+        visible = visible_names(statement, columns_of)
+        if name in visible:
+            return True
+        if UNKNOWN in visible:
+            raise unimplemented(f"the name {name}, which may be a variable or a column here")
+        # ORDER BY, GROUP BY … see the names of the SELECT list.
+        if clause in ("order", "group", "having", "qualify") and name in _aliases(statement):
+            return True
     return False
 
 
@@ -102,13 +119,7 @@ def check_aliases(tree: Tree, columns_of: ColumnsOf, locate: Callable[[str], str
 
 def _reaches(column: Tree, name: str, columns_of: ColumnsOf) -> bool:
     """Whether a name is, or may be, a column of this SELECT or of one around it."""
-    select = column.find_ancestor(exp.Select)
-    while select is not None:
-        visible = visible_names(select, columns_of)
-        if name in visible or "?" in visible:
-            return True
-        select = select.find_ancestor(exp.Select, exp.Update, exp.Delete, exp.Merge)
-    return False
+    return any({name, UNKNOWN, MAYBE} & visible_names(statement, columns_of) for statement, _ in _around(column))
 
 
 def _aliases(select: Tree) -> set[str]:
@@ -139,15 +150,25 @@ def _names_of(source: exp.Expression, columns_of: ColumnsOf) -> set[str]:
         offset = source.args.get("offset")
         if isinstance(offset, exp.Expression):
             names.add(offset.name.lower())
-        return names | _struct_fields(source)
+        if _has_plain_elements(source) or (fields := _struct_fields(source)):
+            return names | (set() if _has_plain_elements(source) else fields)
+        # The elements may be STRUCTs, whose fields are columns too. With an alias people write alias.field.
+        return names | {MAYBE if alias else UNKNOWN}
     if isinstance(source, exp.Subquery):
         return names | _output(source.this, columns_of)
     if isinstance(source, exp.Table):
         if cte := _cte(source):
             return names | _output(cte.this, columns_of)
         found = columns_of(source)
-        return names | (found if found is not None else {"?"})
-    return names | {"?"}
+        return names | (found if found is not None else {UNKNOWN})
+    return names | {UNKNOWN}
+
+
+def _has_plain_elements(unnest: exp.Unnest) -> bool:
+    array = unnest.expressions[0] if unnest.expressions else None
+    if isinstance(array, exp.Array):
+        return bool(array.expressions) and isinstance(array.expressions[0], (exp.Literal, exp.Neg, exp.Cast))
+    return isinstance(array, (exp.GenerateSeries, exp.GenerateDateArray, exp.Split))
 
 
 def _struct_fields(unnest: exp.Unnest) -> set[str]:
@@ -165,7 +186,7 @@ def _output(query: exp.Expression, columns_of: ColumnsOf) -> set[str]:
     if isinstance(query, exp.Subquery):
         return _output(query.this, columns_of)
     if not isinstance(query, exp.Select):
-        return {"?"}
+        return {UNKNOWN}
     names = {item.alias_or_name.lower() for item in query.expressions}
     if any(item.is_star for item in query.expressions):
         names |= visible_names(query, columns_of)

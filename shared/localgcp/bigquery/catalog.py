@@ -44,7 +44,6 @@ class Catalog:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
-        self.version = 0
         self._in_transaction = False
         connection.execute('CREATE SCHEMA IF NOT EXISTS "_localgcp"')
         connection.execute(
@@ -54,7 +53,6 @@ class Catalog:
         self._load()
 
     def _load(self) -> None:
-        self.version += 1
         self.datasets: dict[DatasetName, Resource] = {}
         self.tables: dict[TableName, Resource] = {}
         self.functions: dict[TableName, Resource] = {}
@@ -160,7 +158,6 @@ class Catalog:
             self.connection.execute(
                 f"DELETE FROM {_STORE} WHERE project = ? AND dataset = ?", [name.project, name.dataset]
             )
-        self.version += 1
 
     # Tables and views
 
@@ -213,7 +210,6 @@ class Catalog:
                 self.connection.execute(f"CREATE TABLE {name.duckdb} ({column_list(full['schema']['fields'])})")
             self.tables[name] = full
             self._write("table", name.project, name.dataset, name.table, full)
-        self.version += 1
         return full
 
     def replace_table(self, name: TableName, resource: Resource) -> Resource:
@@ -221,7 +217,6 @@ class Catalog:
         with self.transaction():
             self.tables[name] = resource | {"lastModifiedTime": now()}
             self._write("table", name.project, name.dataset, name.table, self.tables[name])
-        self.version += 1
         return self.tables[name]
 
     def touch(self, name: TableName) -> None:
@@ -238,7 +233,6 @@ class Catalog:
                 self.connection.execute(f"DROP TABLE IF EXISTS {name.duckdb}")
             del self.tables[name]
             self._delete("table", name)
-        self.version += 1
 
     # Functions
 
@@ -250,7 +244,6 @@ class Catalog:
         with self.transaction():
             self.functions[name] = resource
             self._write("function", name.project, name.dataset, name.table, resource)
-        self.version += 1
 
     def drop_function(self, name: TableName) -> None:
         if name not in self.functions:
@@ -258,7 +251,6 @@ class Catalog:
         with self.transaction():
             del self.functions[name]
             self._delete("function", name)
-        self.version += 1
 
     def _write(self, kind: str, project: str, dataset: str, identifier: str, body: Resource) -> None:
         key = [kind, project, dataset, identifier]

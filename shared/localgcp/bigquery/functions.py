@@ -25,10 +25,6 @@ class Function:
     body: Tree
     sql: str
 
-    @property
-    def is_aggregate(self) -> bool:
-        return self.body.find(exp.AggFunc) is not None
-
 
 Lookup = Callable[[list[str]], Function | None]
 

@@ -47,7 +47,6 @@ class Job:
     error: BigQueryError | None = None
     statistics: Resource = field(default_factory=dict)
     children: list[Job] = field(default_factory=list)
-    is_script: bool = False
     rows_are_gone: bool = False
     done: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -223,7 +222,6 @@ class Jobs:
                 job.outcome = session.execute(single.text)
                 self._finish_query(job, session, config)
                 return
-            job.is_script = True
             if config.get("destinationTable"):
                 raise invalid("configuration.query.destinationTable cannot be set for scripts")
             self._run_script(job, session, body)

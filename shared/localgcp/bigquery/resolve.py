@@ -17,8 +17,6 @@ from localgcp.bigquery.errors import BigQueryError, invalid, unimplemented
 from localgcp.bigquery.names import DatasetName, TableName
 from localgcp.bigquery.syntax import Tree
 
-Query = exp.Query
-
 
 @dataclass
 class Names:
@@ -62,7 +60,7 @@ def _resolve(tree: Tree, names: Names, views: tuple[TableName, ...]) -> Tree:
     for node in list(tree.find_all(exp.Table)):
         if _is_cte(node) or not node.name:
             continue
-        if path := _array_path(node):
+        if path := array_path(node):
             node.replace(path)
             continue
         if len(node.parts) == 1 and node.name in names.registered:
@@ -135,7 +133,7 @@ def _is_cte(node: exp.Table) -> bool:
     return False
 
 
-def _array_path(node: exp.Table) -> Tree | None:
+def array_path(node: exp.Table) -> Tree | None:
     """`FROM t, t.items AS item` joins with an array column: UNNEST(t.items) AS item."""
     if len(node.parts) < 2:
         return None

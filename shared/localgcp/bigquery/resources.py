@@ -116,6 +116,7 @@ def insert_table(session: Session, project: str, body: Resource) -> Resource:
         check_partitioning(settings)
     with session.in_words_of(""):
         session.catalog.create_table(name, settings)
+    session.changed(name)
     return table(session, name)
 
 

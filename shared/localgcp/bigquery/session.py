@@ -24,10 +24,10 @@ from localgcp.bigquery.database import connect, load_spatial
 from localgcp.bigquery.errors import BigQueryError, from_duckdb, from_hook, unimplemented
 from localgcp.bigquery.function_names import check_functions
 from localgcp.bigquery.functions import Function, inline_calls, read_function
-from localgcp.bigquery.names import DatasetName, TableName, literal, quote
+from localgcp.bigquery.names import DatasetName, TableName, quote
 from localgcp.bigquery.outcome import Outcome
 from localgcp.bigquery.parameters import Parameter
-from localgcp.bigquery.resolve import Names, resolve
+from localgcp.bigquery.resolve import Names, array_path, resolve
 from localgcp.bigquery.statements import JobContext, Statements
 from localgcp.bigquery.syntax import Tree
 from localgcp.bigquery.translate import to_duckdb
@@ -168,7 +168,6 @@ class Session:
         self._session_variables: list[str] = []
         self._views: list[str] = []
         self.sql = ""
-        self._columns: list[Outcome] = []
         self.parameters: dict[str, Tree] = {}
         with self.lock:
             for parameter in parameters.values():
@@ -285,6 +284,10 @@ class Session:
         except duckdb.Error as error:
             self._restore(error)
             raise from_duckdb(error, syntax.locator(sql)) from error
+        except BaseException:
+            # What was measured of a table may be of rows that are taken back.
+            self.engine.forget_sizes()
+            raise
         finally:
             self.engine.running = None
             for name in self._views:
@@ -383,11 +386,14 @@ class Session:
     def _columns_of(self, node: exp.Table) -> set[str] | None:
         if len(node.parts) == 1 and node.name in self.engine.registered:
             return {name.lower() for name in self.engine.registered[node.name].column_names}
+        parts = [part.name for part in node.parts]
+        if parts[-1].endswith("*") or any("INFORMATION_SCHEMA" in part.upper() for part in parts) or array_path(node):
+            return None
         try:
             name = self.names().table(node)
             resource = self.catalog.table(name)
         except BigQueryError:
-            return set()  # the table step says what is wrong with it
+            return None  # the table step says what is wrong with it
         return {f["name"].lower() for f in resource["schema"].get("fields", [])}
 
     def function(self, path: list[str]) -> Function | None:
@@ -566,6 +572,3 @@ def fields_of_arrow(table: pa.Table) -> list[Field]:
         return types.result_fields(connection.execute("SELECT * FROM t LIMIT 0").description)
     finally:
         connection.close()
-
-
-__all__ = ["Engine", "Session", "literal"]

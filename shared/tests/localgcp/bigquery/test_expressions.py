@@ -136,7 +136,7 @@ ERRORS = [
     ("DATE '2024-02-30'", "Invalid date: '2024-02-30'"),
     ("ERROR('boom')", "boom"),
     ("nothing", "Unrecognized name: nothing at [1:8]"),
-    ("nothing(1)", "Function not found: NOTHING at [1:8]"),
+    ("nothing(1)", "Function not found: nothing at [1:8]"),
     ("'a' + 1", "No matching signature for operator + for argument types: STRING, INT64"),
     ("UPPER(1)", "No matching signature for function UPPER for argument types: INT64"),
 ]
@@ -214,10 +214,56 @@ def test_columns_are_named_as_in_bigquery(engine: Engine) -> None:
     assert table.column_names == ["f0_", "A", "x", "f1_", "a_1"]
 
 
-def test_average_of_numeric_is_numeric(run: Any) -> None:
-    run("CREATE TABLE d.t AS SELECT NUMERIC '1.5' AS n UNION ALL SELECT 2.5")
-    assert run("SELECT AVG(n), AVG(n) OVER () FROM d.t GROUP BY n LIMIT 0") == []
-    assert run("SELECT AVG(n) FROM d.t") == [(Decimal("2"),)]
+def test_average_of_numeric_is_numeric(engine: Engine) -> None:
+    engine.query("CREATE TABLE d.t AS SELECT NUMERIC '1.5' AS n UNION ALL SELECT NUMERIC '2.5'")
+    for sql in ("SELECT AVG(n) AS v FROM d.t", "SELECT DISTINCT AVG(n) OVER () AS v FROM d.t"):
+        assert engine.query(sql).column("v").to_pylist() == [Decimal("2")]
+        assert str(engine.query(sql).schema.field("v").type) == "decimal128(38, 9)"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a + 1 AS b FROM d.t WHERE b > 1",
+        "SELECT a + 1 AS b, b * 2 FROM d.t",
+        "SELECT x * 2 AS y FROM UNNEST([1]) AS x WHERE y > 1",
+        "SELECT * FROM (SELECT a + 1 AS b FROM d.t WHERE b > 1)",
+    ],
+)
+def test_an_alias_is_not_seen_by_where_and_select(run: Any, sql: str) -> None:
+    """DuckDB sees it, BigQuery does not: the most common of all mistakes."""
+    run("CREATE TABLE d.t AS SELECT 1 AS a")
+    with pytest.raises(BigQueryError, match="Unrecognized name: [by] at"):
+        run(sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT a + 1 AS b FROM d.t GROUP BY b HAVING b > 1 ORDER BY b", [(2,)]),
+        ("SELECT a + 1 AS a FROM d.t WHERE a = 1", [(2,)]),
+        ("SELECT (SELECT MAX(v) FROM UNNEST([1]) AS v) AS a, a + 1 AS c FROM d.t", [(1, 2)]),
+        ("SELECT item.x + 1 AS x FROM UNNEST([STRUCT(1 AS x)]) AS item WHERE x = 1", [(2,)]),
+        ("SELECT _TABLE_SUFFIX AS s, a + 1 AS a FROM `d.*` WHERE a = 1", [("t", 2)]),
+    ],
+)
+def test_an_alias_where_it_may_be_used(run: Any, sql: str, rows: Rows) -> None:
+    run("CREATE TABLE d.t AS SELECT 1 AS a")
+    assert run(sql) == rows
+
+
+def test_functions_of_duckdb_are_not_bigquerys(run: Any) -> None:
+    for call, message in (
+        ("MEDIAN(1)", "Function not found: MEDIAN at [1:8]"),
+        ("list_sum([1])", "Function not found: list_sum at [1:8]"),
+        ("getenv('HOME')", "Function not found: getenv at [1:8]"),
+        ("strlen('a')", "Function not found: strlen at [1:8]"),
+        ("COUNT_DISTINCT(1)", "Function not found: COUNT_DISTINCT"),
+        ("TO_BASE46(b'a')", "Function not found: TO_BASE46; Did you mean to_base64? at [1:8]"),
+    ):
+        with pytest.raises(BigQueryError) as raised:
+            run(f"SELECT {call}")
+        assert message in raised.value.message
 
 
 def test_struct_keeps_the_names_of_its_columns(run: Any) -> None:

@@ -114,6 +114,7 @@ def test_a_column_wins_over_a_variable(script: Script) -> None:
     assert script("DECLARE y INT64 DEFAULT 9; SELECT x + y FROM d.t WHERE x < y;") == [(14,)]
     assert script("DECLARE x INT64 DEFAULT 9; UPDATE d.t SET x = x + 1 WHERE x < 9; SELECT x FROM d.t;") == [(6,)]
     assert script("DECLARE v INT64 DEFAULT 9; SELECT MAX(v) FROM (SELECT x AS v FROM d.t);") == [(6,)]
+    assert script("DECLARE v INT64 DEFAULT 9; SELECT v FROM (SELECT x AS v FROM d.t WHERE x < v);") == [(6,)]
     assert script("DECLARE k INT64 DEFAULT 9; WITH c AS (SELECT 1 AS k) SELECT k FROM c;") == [(1,)]
 
 
@@ -121,7 +122,7 @@ def test_temporary_things_end_with_the_script(client: bigquery.Client, script: S
     script("CREATE TEMP TABLE t AS SELECT 1 AS a; CREATE TEMP FUNCTION f() AS (1); SELECT 1;")
     with pytest.raises(BadRequest, match='Table "t" must be qualified with a dataset'):
         script("SELECT * FROM t")
-    with pytest.raises(BadRequest, match="Function not found: F"):
+    with pytest.raises(BadRequest, match="Function not found: f"):
         script("SELECT f()")
     assert [item.dataset_id for item in client.list_datasets(include_all=True)] == ["d"]
 
