@@ -233,7 +233,7 @@ def test_average_of_numeric_is_numeric(engine: Engine) -> None:
 def test_an_alias_is_not_seen_by_where_and_select(run: Any, sql: str) -> None:
     """DuckDB sees it, BigQuery does not: the most common of all mistakes."""
     run("CREATE TABLE d.t AS SELECT 1 AS a")
-    with pytest.raises(BigQueryError, match="Unrecognized name: [by] at"):
+    with pytest.raises(BigQueryError, match=r"Unrecognized name: [by] at"):
         run(sql)
 
 
