@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from localgcp.bigquery.writing import Destination, read_destination, write
 ANONYMOUS = "_anonymous"
 _KINDS = ("query", "load", "copy", "extract")
 
-_KEPT_BYTES = 512 * 1024 * 1024
+# The rows of results that are kept for clients that ask again.
+KEPT_BYTES = 512 * 1024 * 1024
 
 # Settings of a query that are carried out, and those that ask for nothing that a local run could do differently.
 _QUERY_KEYS = {
@@ -92,6 +94,8 @@ class Jobs:
         self.engine, self.buckets = engine, buckets
         self._jobs: dict[tuple[str, str], Job] = {}
         self._lock = threading.Lock()
+        self._kept: deque[tuple[Job, int]] = deque()
+        self._kept_bytes = 0
 
     def get(self, project: str, job_id: str) -> Job:
         """Raises BigQueryError, notFound."""
@@ -166,21 +170,24 @@ class Jobs:
             job.error = BigQueryError(f"{type(error).__name__}: {error}", "invalid", "")
         finally:
             job.ended = now()
-            self._forget_old_rows()
+            self._keep_rows(job)
             if upload is not None:
                 upload.unlink(missing_ok=True)
             job.done.set()
 
-    def _forget_old_rows(self) -> None:
+    def _keep_rows(self, job: Job) -> None:
         """Results are kept in memory: when they are too many, the oldest ones' rows go, and only they."""
-        jobs = [job for job in list(self._jobs.values()) if job.outcome and job.outcome.table is not None]
-        excess = sum(job.outcome.table.nbytes for job in jobs if job.outcome and job.outcome.table) - _KEPT_BYTES
-        for job in jobs[:-1]:
-            if excess <= 0:
-                return
-            assert job.outcome is not None and job.outcome.table is not None
-            excess -= job.outcome.table.nbytes
-            job.outcome.table, job.rows_are_gone = None, True
+        if job.outcome is None or job.outcome.table is None:
+            return
+        with self._lock:
+            self._kept.append((job, job.outcome.table.nbytes))
+            self._kept_bytes += job.outcome.table.nbytes
+            while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+                old, size = self._kept.popleft()
+                self._kept_bytes -= size
+                old.rows_are_gone = True
+                if old.outcome is not None:
+                    old.outcome.table = None
 
     # Queries
 

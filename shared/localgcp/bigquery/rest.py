@@ -168,7 +168,7 @@ def _service_account(api: Api, request: Request, at: dict[str, str]) -> Response
 def _list_datasets(api: Api, request: Request, at: dict[str, str]) -> Response:
     with api.engine.lock:
         found = [(n, r) for n, r in api.engine.catalog.datasets.items() if n.project == at["project"]]
-        hidden = request.query.get("all") == "true"
+        hidden = request.query.get("all", "").lower() == "true"
         items = [
             resources.dataset_item(name, resource)
             for name, resource in sorted(found, key=lambda pair: pair[0].dataset)
@@ -216,7 +216,7 @@ _route("PUT", "/projects/{project}/datasets/{dataset}")(_change_dataset)
 def _delete_dataset(api: Api, request: Request, at: dict[str, str]) -> Response:
     with api.engine.lock, api.session(at["project"]) as session:
         name = DatasetName(at["project"], at["dataset"])
-        session.drop_dataset(name, request.query.get("deleteContents") == "true")
+        session.drop_dataset(name, request.query.get("deleteContents", "").lower() == "true")
     return Response(204)
 
 

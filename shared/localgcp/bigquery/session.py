@@ -184,7 +184,7 @@ class Session:
     def close(self) -> None:
         """Drops what lives as long as the job: variables and temporary tables."""
         with self.lock:
-            if self.catalog.in_transaction and self._owns_transaction:
+            if self._owns_transaction:
                 self.end_transaction(commit=False)
             for name in self._session_variables:
                 self.connection.execute(f"RESET VARIABLE {quote(name)}")
@@ -282,7 +282,7 @@ class Session:
         except duckdb.InterruptException:
             raise BigQueryError("Job execution was cancelled: User requested cancellation", "stopped") from None
         except duckdb.Error as error:
-            self._restore(error)
+            self._restore()
             raise from_duckdb(error, syntax.locator(sql)) from error
         except BaseException:
             # What was measured of a table may be of rows that are taken back.
@@ -294,14 +294,20 @@ class Session:
                 self.engine.unregister(name)
             self._views.clear()
 
-    def _restore(self, error: duckdb.Error) -> None:
-        """DuckDB gives up a whole transaction at an error in it; BigQuery rolls it back as well."""
-        if self.catalog.in_transaction:
+    def _restore(self) -> None:
+        """DuckDB gives up a whole transaction at an error in it.
+
+        So it is rolled back here; the script's own ROLLBACK TRANSACTION, in its exception handler, finds it done.
+        """
+        if self._owns_transaction:
             self.end_transaction(commit=False)
+            self._is_broken = True
 
     def _dispatch(self, tree: Tree, sql: str) -> Outcome:
         if isinstance(tree, exp.Query):
             return self._select(tree, sql)
+        if self._is_broken and not isinstance(tree, exp.Rollback):
+            raise unimplemented("going on with a transaction after an error in it", "use ROLLBACK TRANSACTION first")
         if isinstance(tree, (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)):
             return dml.run(self, tree)
         if isinstance(tree, exp.Create):
@@ -525,6 +531,7 @@ class Session:
     # Transactions of a script
 
     _owns_transaction = False
+    _is_broken = False
 
     def begin_transaction(self) -> Outcome:
         if self.catalog.in_transaction:
@@ -535,6 +542,9 @@ class Session:
         return Outcome("BEGIN_TRANSACTION")
 
     def end_transaction(self, commit: bool) -> Outcome:
+        if self._is_broken:
+            self._is_broken = False
+            return Outcome("ROLLBACK_TRANSACTION")
         if not self._owns_transaction:
             raise BigQueryError("There is no active transaction")
         self._owns_transaction = False

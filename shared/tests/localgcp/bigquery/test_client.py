@@ -333,6 +333,13 @@ class TestJobs:
         assert not thread.is_alive() and client.get_job("slow").error_result["reason"] == "stopped"
         assert rows(client, "SELECT 1") == [(1,)], "the next statement is not stopped too"
 
+    def test_rows_of_old_results_go(self, client: bigquery.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("localgcp.bigquery.jobs.KEPT_BYTES", 1000)
+        first, second = (client.query(f"SELECT i + {n} AS i FROM UNNEST(GENERATE_ARRAY(1, 100)) AS i") for n in (0, 1))
+        assert sum(row.i for row in second.result()) == 5150
+        with pytest.raises(NotFound, match=f"Not found: the rows of job {first.job_id}, which are kept no longer"):
+            first.result()
+
     def test_copy(self, client: bigquery.Client) -> None:
         client.query("CREATE TABLE d.t (day DATE) PARTITION BY day AS SELECT DATE '2024-01-01'").result()
         client.copy_table("d.t", "d.u").result()

@@ -159,6 +159,8 @@ REFUSED = [
     r"SELECT 'a_c' LIKE 'a\\_c'",
     "SELECT STRUCT(x, 1) FROM UNNEST([1]) AS x",
     "SELECT STRUCT(1 AS a, 2 AS b) AS s UNION ALL SELECT STRUCT(1 AS a, 2 AS c)",
+    "SELECT STRUCT(1 AS a) AS s EXCEPT DISTINCT SELECT STRUCT(1 AS c)",
+    "SELECT STRUCT(1 AS a) AS s INTERSECT DISTINCT SELECT STRUCT(1 AS c)",
     "SELECT _PARTITIONTIME FROM d.t",
     "SELECT 1 FROM d.t FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()",
     "SELECT * FROM d.table_function(1)",
@@ -233,7 +235,7 @@ def test_average_of_numeric_is_numeric(engine: Engine) -> None:
 def test_an_alias_is_not_seen_by_where_and_select(run: Any, sql: str) -> None:
     """DuckDB sees it, BigQuery does not: the most common of all mistakes."""
     run("CREATE TABLE d.t AS SELECT 1 AS a")
-    with pytest.raises(BigQueryError, match=r"Unrecognized name: [by] at"):
+    with pytest.raises(BigQueryError, match=r"Unrecognized name: \w at"):
         run(sql)
 
 

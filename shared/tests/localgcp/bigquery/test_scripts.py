@@ -146,6 +146,19 @@ def test_transaction(script: Script) -> None:
     assert script("SELECT COUNT(*) FROM d.t") == [(2,)], "a script that fails rolls its transaction back"
 
 
+def test_rollback_in_an_exception_handler(script: Script) -> None:
+    """The form of the documentation."""
+    script("CREATE TABLE d.t AS SELECT 1 AS a")
+    handled = (
+        "BEGIN BEGIN TRANSACTION; INSERT INTO d.t VALUES (2); SELECT 1 / 0; COMMIT TRANSACTION; "
+        "EXCEPTION WHEN ERROR THEN {} ROLLBACK TRANSACTION; END; INSERT INTO d.t VALUES (3); SELECT SUM(a) FROM d.t;"
+    )
+    assert script(handled.format("SELECT @@error.message;")) == [(4,)]
+    with pytest.raises(BadRequest, match="UNIMPLEMENTED: going on with a transaction after an error in it"):
+        script(handled.format("INSERT INTO d.t VALUES (9);"))
+    assert script("SELECT SUM(a) FROM d.t") == [(4,)]
+
+
 def test_children_of_a_script(client: bigquery.Client) -> None:
     job = client.query("CREATE TABLE d.t AS SELECT 1 AS a; INSERT INTO d.t VALUES (2); SELECT * FROM d.t;")
     job.result()

@@ -73,10 +73,10 @@ engine = server.engine
 engine.query("CREATE SCHEMA d")
 engine.query("CREATE TABLE d.t AS SELECT 1 AS a")
 with engine.session() as session:
+    session.execute("CREATE TEMP TABLE w AS SELECT 1 AS a")
     session.execute("BEGIN TRANSACTION")
     session.execute("INSERT INTO d.t VALUES (2)")
     session.execute("CREATE TABLE d.u AS SELECT 1 AS a")
-    session.execute("CREATE TEMP TABLE w AS SELECT 1 AS a")
     print("ready", flush=True)
     sys.stdin.read()
 """

@@ -258,6 +258,15 @@ class TestWildcards:
             run("SELECT * FROM `d.nothing_*`")
 
 
+def test_a_cte_of_the_name_of_a_table(engine: Engine) -> None:
+    """Inside its own definition the name is the table's, after it the CTE's."""
+    engine.query("CREATE TABLE d.t AS SELECT 1 AS a")
+    sql = "WITH t AS (SELECT a + 1 AS a FROM t), u AS (SELECT a + 1 AS a FROM t) SELECT t.a, u.a AS b FROM t, u"
+    assert engine.query(sql, "d").to_pylist() == [{"a": 2, "b": 3}]
+    counted = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 4) SELECT SUM(i) AS s FROM n"
+    assert engine.query(counted, "d").to_pylist() == [{"s": 10}]
+
+
 def test_information_schema(engine: Engine, run: Any) -> None:
     run("CREATE TABLE d.t (day DATE, k STRING NOT NULL, s ARRAY<STRUCT<x INT64>>) PARTITION BY day CLUSTER BY k")
     run("INSERT INTO d.t (day, k) VALUES ('2024-01-01', 'a'), ('2024-01-01', 'b'), (NULL, 'c')")
