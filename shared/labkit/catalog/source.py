@@ -14,7 +14,8 @@ from pathlib import Path
 
 from labkit.catalog.problems import LabError
 
-MARK = re.compile(r"^# %%(?: \[(?P<kind>markdown)\])?(?P<rest>.*)$")
+# A blank or nothing after the mark: `# %%bigquery` is a cell magic inside a cell.
+MARK = re.compile(r"^# %%(?: \[(?P<kind>markdown)\])?(?P<rest>(?: .*)?)$")
 TAGS = re.compile(r"tags=(\[[^\]]*\])")
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 

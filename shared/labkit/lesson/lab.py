@@ -49,9 +49,17 @@ def open_lab(slug: str, target: str = "local", seed: int = 0) -> Lab:
     while OPEN:
         OPEN.pop().close()
     use_style()
-    lab = Lab(find_lab(slug), open_target(target, slug), seed, shell)
+    lab = Lab(find_lab(slug), open_target(target, slug, work_folder(slug) / "google-cloud"), seed, shell)
     OPEN.append(lab)
     return lab
+
+
+def work_folder(slug: str) -> Path:
+    """Where this run of a lab may write. It exists."""
+    named = os.environ.get("LABKIT_WORK")
+    folder = Path(named) if named else home() / ".work" / slug
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _shell() -> Any:
@@ -94,14 +102,12 @@ class Lab:
 
     def close(self) -> None:
         self._watcher.detach(self._shell)
+        self.target.close()
 
     @property
     def work(self) -> Path:
         """A folder for checkpoints, logs and other files of this run."""
-        named = os.environ.get("LABKIT_WORK")
-        folder = Path(named) if named else home() / ".work" / self.slug
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return work_folder(self.slug)
 
     def data(self, name: str, **parameters: Any) -> Any:
         """A data set of the registry as a DataFrame; `parameters` go to its generator."""
@@ -247,5 +253,6 @@ class Lab:
         )
         if self._quiz:
             lines.append(f"quiz: {sum(self._quiz.values())} of {len(self._quiz)} right at the first answer")
+        self._journal.write("queries", texts=self.target.queries)
         self._journal.write("finish", exercises=outcomes, claims=len(self._claims))
         show(Message("good" if not open_ones else "note", f"{self.card.title}: {len(self._claims)} claims seen", lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from labkit.catalog import LabError
@@ -18,28 +19,39 @@ class Target(Protocol):
 
     @property
     def dataset(self) -> str:
-        """The lab's BigQuery dataset, `project.dataset`."""
+        """The lab's BigQuery dataset, `project.dataset`; SQL may leave it out before a table's or model's name."""
+
+    @property
+    def bucket(self) -> str:
+        """The lab's bucket, `gs://…`."""
 
     @property
     def labels(self) -> dict[str, str]:
         """Labels for everything that the lab creates."""
 
+    @property
+    def queries(self) -> list[str]:
+        """The SQL that has been sent so far; empty where the target does not see it."""
+
     def bigquery(self) -> Any:
-        """A google.cloud.bigquery.Client."""
+        """A google.cloud.bigquery.Client; the lab's dataset exists then."""
 
     def show(self, request: Any) -> None:
         """Shows the request that the SDK would send."""
 
+    def close(self) -> None:
+        """Stops what runs on this machine; a second call does nothing."""
 
-def open_target(name: str, slug: str) -> Target:
-    """The target of that name. Raises LabError."""
+
+def open_target(name: str, slug: str, folder: Path) -> Target:
+    """The target of that name; the local one keeps its state in `folder`. Raises LabError."""
     if name == "local":
         from labkit.target.local import LocalTarget
 
-        return LocalTarget(slug)
+        return LocalTarget(slug, folder)
     if name == "vertex":
         raise LabError(
             'TARGET="vertex" is not supported yet: the check of credentials, quota and cost that must come before the '
-            'first cloud call is not built. Run with TARGET="local"; it shows every request.'
+            'first cloud call is not built. Run with TARGET="local"; the same SQL and SDK code runs there.'
         )
     raise LabError(f'TARGET={name!r}: "local" or "vertex".')

@@ -1,13 +1,22 @@
-"""The local target: real SDK objects whose requests can be shown, and which refuse to send them."""
+"""The local target: what a lab asks of Google Cloud is answered on this machine, and nothing leaves it."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from labkit.catalog import LabError
 from labkit.target.requests import show_request
 
+if TYPE_CHECKING:
+    from localgcp.bigquery import Server
+
 PROJECT, LOCATION = "local-project", "us-central1"
+BUCKET = f"{PROJECT}-labs"
+# Where google-cloud-bigquery looks for another address than Google's. With it a client that the learner makes
+# without lab.target stays on this machine, too.
+EMULATOR = "BIGQUERY_EMULATOR_HOST"
 
 
 class NotEmulated(LabError):
@@ -38,19 +47,21 @@ UNIMPLEMENTED = (
 
 
 class LocalTarget:
-    """Builds requests with the real SDK; sends none."""
+    """Starts a local service when a lab first asks for its client. State lies in `folder` and outlives the kernel."""
 
     name = "local"
 
-    def __init__(self, slug: str) -> None:
+    def __init__(self, slug: str, folder: Path) -> None:
         self.slug = slug
+        self.folder = folder
+        self._bigquery: Server | None = None
 
     @property
     def vertex(self) -> dict[str, Any]:
         return {
             "project": PROJECT,
             "location": LOCATION,
-            "staging_bucket": f"gs://{PROJECT}-labs",
+            "staging_bucket": self.bucket,
             "credentials": refusing_credentials(),
             # REST asks the credentials before it connects; gRPC would first look for the host's name.
             "api_transport": "rest",
@@ -61,13 +72,97 @@ class LocalTarget:
         return f"{PROJECT}.{self.slug.replace('-', '_')}"
 
     @property
+    def bucket(self) -> str:
+        return f"gs://{BUCKET}"
+
+    @property
     def labels(self) -> dict[str, str]:
         return {"lab": self.slug}
 
+    @property
+    def queries(self) -> list[str]:
+        return self._bigquery.queries if self._bigquery else []
+
     def bigquery(self) -> Any:
+        from google.auth.credentials import AnonymousCredentials
         from google.cloud import bigquery
 
-        return bigquery.Client(project=PROJECT, credentials=refusing_credentials(), location="US")
+        server = self._bigquery or self._start_bigquery()
+        config = bigquery.QueryJobConfig(default_dataset=self.dataset, labels=self.labels)
+        client = bigquery.Client(
+            project=PROJECT,
+            credentials=AnonymousCredentials(),
+            location="US",
+            default_query_job_config=config,
+            client_options={"api_endpoint": server.url},
+        )
+        dataset = bigquery.Dataset(self.dataset)
+        dataset.labels = self.labels
+        client.create_dataset(dataset, exists_ok=True)
+        _point_magics(server.url, config)
+        return client
+
+    def _start_bigquery(self) -> Server:
+        from localgcp.bigquery import start
+        from localgcp.bqml import Models
+
+        buckets = self.folder / "buckets"
+        (buckets / BUCKET).mkdir(parents=True, exist_ok=True)
+        models = Models(self.folder / "models", PROJECT)
+        try:
+            server = start(self.folder / "bigquery", PROJECT, statements=[models], buckets=buckets)
+        except RuntimeError as error:
+            raise LabError(
+                f"{error}. Most likely it is another kernel of this lab: shut that down (in JupyterLab: the running "
+                "terminals and kernels, at the left), then run this cell again."
+            ) from error
+        os.environ[EMULATOR] = server.url
+        _read_rows_over_rest()
+        self._bigquery = server
+        return server
 
     def show(self, request: Any) -> None:
         show_request(request)
+
+    def close(self) -> None:
+        """Stops what was started; what it stored stays."""
+        if self._bigquery is not None:
+            self._bigquery.stop()
+            self._bigquery = None
+            os.environ.pop(EMULATOR, None)
+
+
+def _read_rows_over_rest() -> None:
+    """Lets to_dataframe fetch its rows over REST while a client talks to this machine.
+
+    It would ask the Storage Read API, which is gRPC and which no environment variable redirects.
+    """
+    from google.cloud.bigquery import Client
+
+    if getattr(Client._ensure_bqstorage_client, "rest_here", False):
+        return
+    original = Client._ensure_bqstorage_client
+
+    def ensure(self: Client, *args: Any, **kwargs: Any) -> Any:
+        if str(self._connection.API_BASE_URL).startswith("http://127.0.0.1:"):
+            return None
+        return original(self, *args, **kwargs)
+
+    ensure.rest_here = True  # type: ignore[attr-defined]
+    Client._ensure_bqstorage_client = ensure  # type: ignore[method-assign]
+
+
+def _point_magics(url: str, config: Any) -> None:
+    """Lets `%%bigquery` ask the same server, with the same defaults as the client."""
+    from google.auth.credentials import AnonymousCredentials
+
+    try:
+        from bigquery_magics import context
+    except ImportError:  # tfx's environment has none
+        return
+    context.project = PROJECT
+    context.credentials = AnonymousCredentials()
+    context.bigquery_client_options = {"api_endpoint": url}
+    context.default_query_job_config = config
+    # A progress bar is a widget that a stored notebook cannot show.
+    context.progress_bar_type = None
