@@ -196,6 +196,8 @@ def check_code(session: nox.Session) -> None:
 def check_labs(session: nox.Session, shard: list[str]) -> None:
     """Every lab worked with another seed, every untouched learner's copy, every committed notebook."""
     session.run(labs(), "run", "--seed", OTHER_SEED, *shard)
+    environment(session, "dev")
+    session.run(python("dev"), "ci/sql_grammar.py")
     session.run(labs(), "exercises", "--seed", OTHER_SEED, *shard)
     compare(session, shard)
 
@@ -218,6 +220,13 @@ def ablations(session: nox.Session) -> None:
     """Runs labs with their effect switched off; each must fail a claim. Arguments as of `labs ablate`."""
     prepare(session, slugs_of(session.posargs))
     session.run(labs(), "ablate", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measures the local services against their limits; not part of the tests, since it needs a quiet machine."""
+    environment(session, "core")
+    session.run(python("core"), "ci/bench_bigquery.py", env=KERNEL_VARIABLES)
 
 
 @nox.session

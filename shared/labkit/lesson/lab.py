@@ -87,6 +87,7 @@ class Lab:
         self._handed: set[str] = set()
         self._predictions: dict[str, Prediction] = {}
         self._quiz: dict[int, bool] = {}
+        self._audited: set[int] = set()  # places in target.queries of what CI's wrong answers sent
         path = os.environ.get("LABKIT_JOURNAL")
         self._journal = Journal(self.slug, Path(path) if path else None)
         self._watcher = Watcher()
@@ -172,9 +173,11 @@ class Lab:
 
     def _audit(self, exercise: Exercise, task: Task) -> None:
         """Types every listed wrong answer into the exercise cell and records how it is judged; CI reads the record."""
+        first = len(self.target.queries)
         for label, text in exercise.wrong.items():
             verdict = try_text(text, task, exercise, self._namespace)
             self._journal.write("audit", exercise=task.name, label=label, **asdict(verdict))
+        self._audited.update(range(first, len(self.target.queries)))
 
     def _exercise(self, name: str) -> tuple[Exercise, Task]:
         if name not in self._exercises or name not in self._tasks:
@@ -253,6 +256,7 @@ class Lab:
         )
         if self._quiz:
             lines.append(f"quiz: {sum(self._quiz.values())} of {len(self._quiz)} right at the first answer")
-        self._journal.write("queries", texts=self.target.queries)
+        sent = [text for number, text in enumerate(self.target.queries) if number not in self._audited]
+        self._journal.write("queries", texts=sent)
         self._journal.write("finish", exercises=outcomes, claims=len(self._claims))
         show(Message("good" if not open_ones else "note", f"{self.card.title}: {len(self._claims)} claims seen", lines))

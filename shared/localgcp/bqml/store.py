@@ -34,15 +34,20 @@ class Store:
         _, dataset, model = record.name
         target = self._json(dataset, model)
         target.parent.mkdir(parents=True, exist_ok=True)
-        old = self._read(dataset, model)["pickle"] if target.is_file() else None
         name = f"{model}.{uuid.uuid4().hex}.pickle"
         _write(target.parent / name, pickle.dumps(record))
         text = json.dumps({"pickle": name, "resource": record.resource}, indent=1)
         _write(target.parent / f".{name}.json", text.encode())
         os.replace(target.parent / f".{name}.json", target)
-        if old:
-            (target.parent / old).unlink(missing_ok=True)
+        self._remove_others(target.parent, model, name)
         self._loaded[dataset, model] = (name, record)
+
+    def _remove_others(self, folder: Path, model: str, kept: str) -> None:
+        """Removes the model's earlier pickle, and what a process that was killed had begun to write."""
+        # A name has no dot, so `m.` begins files of no other model.
+        for path in [*folder.glob(f"{model}.*.pickle"), *folder.glob(f".{model}.*.json")]:
+            if path.name != kept:
+                path.unlink(missing_ok=True)
 
     def load(self, dataset: str, model: str) -> Record:
         """The record of a model that exists."""
