@@ -100,11 +100,8 @@ second = lab.check("second", second)
 # TODO what the flag changes, role, quota, upper bound of cost, what to delete.
 
 # %%
-from google.cloud import bigquery
-
 client = lab.target.bigquery()
-query = bigquery.QueryJob("{slug}", "SELECT 1", client, bigquery.QueryJobConfig(labels=lab.target.labels))
-lab.target.show(query)
+print(client.query("SELECT 'TODO' AS todo").to_dataframe())
 
 # %% [markdown]
 # ## Exam lens

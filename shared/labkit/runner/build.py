@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,21 @@ from labkit.catalog.environments import kernel_environments
 from labkit.catalog.problems import Problem
 
 
+def read_source(path: Path) -> NotebookNode:
+    """The cells of a lab.py as jupytext reads them, and the body of a cell magic without its comment signs.
+
+    jupytext uncomments `# %%bigquery name` and leaves the SQL below it to be written bare, which is not Python.
+    """
+    notebook: NotebookNode = jupytext.read(path, fmt="py:percent")
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and cell.source.startswith("%%"):
+            cell.source = re.sub(r"^# ?", "", cell.source, flags=re.MULTILINE)
+    return notebook
+
+
 def build_notebook(lab: LabFolder) -> NotebookNode:
     """The notebook that lab.py gives, with the kernel of the card's environment, not executed."""
-    notebook: NotebookNode = jupytext.read(lab.source, fmt="py:percent")
+    notebook = read_source(lab.source)
     environment = kernel_environments()[lab.card.environment]
     notebook.metadata = nbformat.from_dict(
         {

@@ -240,3 +240,18 @@ def test_messages_are_escaped() -> None:
     assert "&lt;b&gt;x" in bundle["text/html"] and "<code>y</code>" in bundle["text/html"]
     assert "<script>" not in bundle["text/html"]
     json.dumps(bundle)
+
+
+def test_the_journal_has_the_sql_that_was_sent_but_not_what_wrong_answers_sent(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exercise = learner.lab._exercises["mean"]
+    monkeypatch.setattr(exercise, "wrong", {"by SQL": "client.query('SELECT 2').result()\nmean = 0.0"})
+    monkeypatch.setenv("LABKIT_AUDIT", "1")
+    learner.types("client = lab.target.bigquery()\nclient.query('SELECT 1').result()\nmean = data.y.mean()")
+    learner.types(CHECK)
+    learner.types("client.query('SELECT 3').result()\nlab.finish()")
+    assert [event["outcome"] for event in learner.lab._journal.of("audit")] == ["incorrect"]
+    assert "SELECT 2" in learner.lab.target.queries
+    assert learner.lab._journal.of("queries")[0]["texts"] == ["SELECT 1", "SELECT 3"]
+    learner.lab.close()
