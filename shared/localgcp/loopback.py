@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,10 +29,21 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Stream:
+    """A body that is read while it is sent: `length` bytes in blocks. The blocks are closed if the client goes."""
+
+    length: int
+    blocks: Generator[bytes, None, None]
+
+
+@dataclass(frozen=True)
 class Reply:
+    """An answer. `stream` is sent instead of `body` where there is one."""
+
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
+    stream: Stream | None = None
 
 
 class Loopback:
@@ -56,6 +69,7 @@ class Loopback:
     def stop(self) -> None:
         """Answers no more. A second call does nothing."""
         if self.running:
+            self._http.stopped = True
             self._http.shutdown()
             self._http.server_close()
             self._thread.join()
@@ -66,6 +80,13 @@ class _Server(ThreadingHTTPServer):
     # A server that goes must not wait for a client that keeps its connection open.
     block_on_close = False
     allow_reuse_address = False
+    # A client may have kept its connection, whose thread outlives the server.
+    stopped = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a client that has gone: the traceback would stand in a notebook."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def from_a_web_page(headers: dict[str, str], port: int) -> bool:
@@ -90,7 +111,17 @@ def _handler(name: str, answer: Callable[[Call], Reply]) -> type[BaseHTTPRequest
             """A server in a notebook's kernel writes nothing into the notebook."""
 
         def _serve(self) -> None:
+            try:
+                self._answer()
+            except ConnectionError:
+                # The client has gone, perhaps in the middle of an upload: nobody is there to answer.
+                self.close_connection = True
+
+        def _answer(self) -> None:
             call = self._read()
+            if self.server.stopped:  # type: ignore[attr-defined]
+                self.close_connection = True
+                return
             if from_a_web_page(call.headers, self.server.server_port):  # type: ignore[attr-defined]
                 refusal = b"This server answers programs on this machine, not web pages.\n"
                 self._reply(Reply(403, refusal, {"Content-Type": "text/plain", "Connection": "close"}))
@@ -109,25 +140,47 @@ def _handler(name: str, answer: Callable[[Call], Reply]) -> type[BaseHTTPRequest
 
         def _sized(self) -> bytes:
             length = int(self.headers.get("Content-Length") or 0)
-            return self.rfile.read(length) if length else b""
+            body = self.rfile.read(length) if length else b""
+            if len(body) < length:
+                raise ConnectionAbortedError("the client has gone in the middle of its request")
+            return body
 
         def _chunks(self) -> bytes:
             parts = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
+            while size := self._chunk_size():
                 parts.append(self.rfile.read(size))
                 self.rfile.readline()
             self.rfile.readline()
             return b"".join(parts)
 
+        def _chunk_size(self) -> int:
+            line = self.rfile.readline()
+            if not line:
+                raise ConnectionAbortedError("the client has gone in the middle of its request")
+            return int(line.split(b";")[0], 16)
+
         def _reply(self, reply: Reply) -> None:
             self.send_response(reply.status)
-            self.send_header("Content-Length", str(len(reply.body)))
+            stream = reply.stream
+            self.send_header("Content-Length", str(stream.length if stream else len(reply.body)))
             for key, value in reply.headers.items():
                 self.send_header(key, value)
             self.end_headers()
-            if self.command != "HEAD":
+            if self.command != "HEAD" and stream is None:
                 self.wfile.write(reply.body)
+            if stream is not None:
+                self._send(stream)
             self.wfile.flush()
+
+        def _send(self, stream: Stream) -> None:
+            left = stream.length
+            with closing(stream.blocks) as blocks:
+                for block in blocks if self.command != "HEAD" else ():
+                    self.wfile.write(block)
+                    left -= len(block)
+            if left and self.command != "HEAD":
+                # Fewer bytes than announced: only a closed connection tells the client.
+                self.close_connection = True
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
+import socket
+from collections.abc import Generator, Iterator
 
 import pytest
-from localgcp.loopback import Loopback, Reply
+from localgcp.loopback import Loopback, Reply, Stream
 
 
 @pytest.fixture
@@ -56,3 +57,62 @@ def test_a_stopped_server_answers_nobody_and_stops_twice(server: Loopback) -> No
     server.stop()
     with pytest.raises(ConnectionRefusedError):
         ask(server, {})
+
+
+def test_a_kept_connection_ends_with_the_server(server: Loopback) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection.request("GET", "/")
+    assert connection.getresponse().read() == b"GET /"
+    server.stop()
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+        connection.request("GET", "/")
+        connection.getresponse()
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    ["PUT / HTTP/1.1\r\nContent-Length: 9\r\n", "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n"],
+)
+def test_half_a_request_is_no_request(request_text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """And nothing about it is written, since that would stand in a notebook."""
+    bodies: list[bytes] = []
+
+    def answer(call: object) -> Reply:
+        bodies.append(b"")
+        return Reply(200)
+
+    server = Loopback("half", answer)
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+            body = "9\r\nhalf" if "chunked" in request_text else "half"
+            raw.sendall(f"{request_text}Host: 127.0.0.1:{server.port}\r\n\r\n{body}".encode())
+            raw.shutdown(socket.SHUT_WR)
+            assert raw.recv(1000) == b""
+    finally:
+        server.stop()
+    assert bodies == [] and capfd.readouterr().err == ""
+
+
+def streaming(blocks: list[bytes], length: int, closed: list[bool]) -> Loopback:
+    def read() -> Generator[bytes, None, None]:
+        try:
+            yield from blocks
+        finally:
+            closed.append(True)
+
+    return Loopback("stream", lambda call: Reply(200, stream=Stream(length, read())))
+
+
+def test_a_stream_is_sent_in_blocks() -> None:
+    closed: list[bool] = []
+    server = streaming([b"one ", b"two"], 7, closed)
+    assert ask(server, {}, "GET") == (200, b"one two") and closed == [True]
+    assert ask(server, {}, "HEAD") == (200, b"")
+    server.stop()
+
+
+def test_a_stream_that_ends_too_early_is_no_whole_answer() -> None:
+    server = streaming([b"one "], 7, [])
+    with pytest.raises(http.client.IncompleteRead):
+        ask(server, {}, "GET")
+    server.stop()

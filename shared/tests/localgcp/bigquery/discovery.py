@@ -1,83 +1,9 @@
-"""Checks responses against Google's discovery document of the BigQuery API.
-
-The document comes with google-api-python-client. It is large and nothing at run time needs it, so it lies in the
-environment dev, beside ruff and mypy.
-"""
+"""Checks responses against Google's discovery document of the BigQuery API."""
 
 from __future__ import annotations
 
-import json
-import re
-from functools import cache
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-ROOT = Path(__file__).resolve().parents[4]
+from tests.localgcp import discovery
 
-
-@cache
-def document() -> dict[str, Any]:
-    """bigquery.v2.json; an AssertionError says how to get it."""
-    inside = "lib/python*/site-packages/googleapiclient/discovery_cache/documents/bigquery.v2.json"
-    paths = list((ROOT / ".venvs" / "dev").glob(inside))
-    assert paths, "the discovery document is missing: nox -s environment -- dev"
-    found: dict[str, Any] = json.loads(paths[0].read_text(encoding="utf-8"))
-    return found
-
-
-@cache
-def methods() -> list[tuple[str, re.Pattern[str], str | None]]:
-    """(HTTP method, pattern of the path, name of the response's schema)."""
-    found = []
-
-    def collect(resource: dict[str, Any]) -> None:
-        for method in resource.get("methods", {}).values():
-            path = re.sub(r"\{[^}]*\}", "[^/:]+", method.get("flatPath", method["path"]))
-            found.append((method["httpMethod"], re.compile(path + r"\Z"), (method.get("response") or {}).get("$ref")))
-        for inner in resource.get("resources", {}).values():
-            collect(inner)
-
-    collect(document())
-    return found
-
-
-def check_response(method: str, path: str, status: int, body: Any) -> None:
-    """Raises AssertionError for a body that is not what the document says of the method."""
-    if status >= 300:
-        return
-    path = path.split("/bigquery/v2/")[1]
-    for http_method, pattern, schema in methods():
-        if http_method == method and pattern.match(path):
-            if schema is None:
-                assert body is None, f"{method} {path} answers with a body"
-            else:
-                _check(body, {"$ref": schema}, schema)
-            return
-    raise AssertionError(f"{method} {path} is no method of the API")
-
-
-def _check(value: Any, schema: dict[str, Any], path: str) -> None:
-    if "$ref" in schema:
-        schema = document()["schemas"][schema["$ref"]]
-    kind = schema.get("type")
-    if kind == "any":
-        return
-    if kind == "object":
-        assert isinstance(value, dict), f"{path}: an object, not {value!r}"
-        known, other = schema.get("properties", {}), schema.get("additionalProperties")
-        for key, item in value.items():
-            assert key in known or other, f"{path}.{key} is not in the API"
-            _check(item, known.get(key, other), f"{path}.{key}")
-    elif kind == "array":
-        assert isinstance(value, list), f"{path}: an array, not {value!r}"
-        for item in value:
-            _check(item, schema["items"], f"{path}[]")
-    elif kind == "string":
-        assert isinstance(value, str), f"{path}: a string, not {value!r}"
-        if schema.get("format") in ("int64", "uint64"):
-            assert re.fullmatch(r"-?\d+", value), f"{path}: an integer as text, not {value!r}"
-        assert "enum" not in schema or value in schema["enum"], f"{path}: {value!r} is none of {schema['enum']}"
-    elif kind == "boolean":
-        assert isinstance(value, bool), f"{path}: true or false, not {value!r}"
-    else:
-        assert isinstance(value, (int, float)) and not isinstance(value, bool), f"{path}: a number, not {value!r}"
+check_response = partial(discovery.check_response, "bigquery.v2")
