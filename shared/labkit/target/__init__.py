@@ -36,6 +36,9 @@ class Target(Protocol):
     def bigquery(self) -> Any:
         """A google.cloud.bigquery.Client; the lab's dataset exists then."""
 
+    def storage(self) -> Any:
+        """A google.cloud.storage.Client; the lab's bucket exists then."""
+
     def show(self, request: Any) -> None:
         """Shows the request that the SDK would send."""
 

@@ -11,12 +11,15 @@ from labkit.target.requests import show_request
 
 if TYPE_CHECKING:
     from localgcp.bigquery import Server
+    from localgcp.storage import Server as StorageServer
 
 PROJECT, LOCATION = "local-project", "us-central1"
 BUCKET = f"{PROJECT}-labs"
 # Where google-cloud-bigquery looks for another address than Google's. With it a client that the learner makes
 # without lab.target stays on this machine, too.
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
+# The same for google-cloud-storage.
+STORAGE_EMULATOR = "STORAGE_EMULATOR_HOST"
 
 
 class NotEmulated(LabError):
@@ -55,6 +58,7 @@ class LocalTarget:
         self.slug = slug
         self.folder = folder
         self._bigquery: Server | None = None
+        self._storage: StorageServer | None = None
 
     @property
     def vertex(self) -> dict[str, Any]:
@@ -108,7 +112,7 @@ class LocalTarget:
 
         buckets = self.folder / "buckets"
         (buckets / BUCKET).mkdir(parents=True, exist_ok=True)
-        models = Models(self.folder / "models", PROJECT)
+        models = Models(self.folder / "models", PROJECT, buckets=buckets)
         try:
             server = start(self.folder / "bigquery", PROJECT, statements=[models], buckets=buckets)
         except RuntimeError as error:
@@ -121,6 +125,21 @@ class LocalTarget:
         self._bigquery = server
         return server
 
+    def storage(self) -> Any:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.storage import Client
+
+        (self.folder / "buckets" / BUCKET).mkdir(parents=True, exist_ok=True)
+        server = self._storage or self._start_storage()
+        return Client(project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": server.url})
+
+    def _start_storage(self) -> StorageServer:
+        from localgcp.storage import start
+
+        self._storage = start(self.folder / "buckets", PROJECT)
+        os.environ[STORAGE_EMULATOR] = self._storage.url
+        return self._storage
+
     def show(self, request: Any) -> None:
         show_request(request)
 
@@ -130,6 +149,10 @@ class LocalTarget:
             self._bigquery.stop()
             self._bigquery = None
             os.environ.pop(EMULATOR, None)
+        if self._storage is not None:
+            self._storage.stop()
+            self._storage = None
+            os.environ.pop(STORAGE_EMULATOR, None)
 
 
 def _read_rows_over_rest() -> None:

@@ -14,10 +14,11 @@ import pyarrow as pa
 from localgcp.bqml import functions
 from localgcp.bqml.engine import Engine
 from localgcp.bqml.errors import BadRequest, already_exists, not_found, unimplemented
+from localgcp.bqml.exchange.buckets import Buckets
 from localgcp.bqml.record import Record
 from localgcp.bqml.scalars import resolve_functions
 from localgcp.bqml.sql import first_call, has_ml_function, head, statement_kind, visible_ctes
-from localgcp.bqml.statement import parse_create, parse_drop
+from localgcp.bqml.statement import parse_create, parse_drop, parse_export
 from localgcp.bqml.store import Store
 from localgcp.bqml.transform import registered
 
@@ -31,10 +32,15 @@ class Job(Protocol):
 
 
 class Models:
-    """BigQuery ML models of one project, kept in a folder; a new object over the same folder goes on with them."""
+    """BigQuery ML models of one project, kept in a folder; a new object over the same folder goes on with them.
 
-    def __init__(self, folder: str | Path, project: str = "local-project") -> None:
+    `buckets` is a folder with one folder for each Cloud Storage bucket, from which models are imported and to which
+    they are exported.
+    """
+
+    def __init__(self, folder: str | Path, project: str = "local-project", buckets: str | Path | None = None) -> None:
         self.project = project
+        self._buckets = Buckets(None if buckets is None else Path(buckets))
         self._store = Store(Path(folder))
         self._lock = RLock()
 
@@ -49,7 +55,7 @@ class Models:
             return False
 
     def run(self, sql: str, engine: Engine, job: Job | str | None = None) -> pa.Table | None:
-        """Runs a statement that `handles` said yes to: None for CREATE and DROP, else its rows.
+        """Runs a statement that `handles` said yes to: None for CREATE, EXPORT and DROP, else its rows.
 
         The default dataset, given by itself or with a job, completes a model name without one. Raises BadRequest, and
         whatever the engine raises.
@@ -61,6 +67,9 @@ class Models:
             return None
         if kind == "DROP":
             self._drop(sql, dataset)
+            return None
+        if kind == "EXPORT":
+            self._export(sql, dataset)
             return None
         if kind is not None:
             raise unimplemented(f"{kind} MODEL")
@@ -120,6 +129,11 @@ class Models:
                 if statement.if_not_exists:
                     return
                 raise already_exists(*name)
+            if statement.query is None:
+                from localgcp.bqml.exchange.importing import import_model
+
+                self._store.save(import_model(statement, name, self._buckets))
+                return
             with self.resolved(statement.query, engine, dataset) as query:
                 plain = statement if query == statement.query else _with_query(statement, query)
                 self._store.save(create(plain, name, engine))
@@ -130,6 +144,12 @@ class Models:
         if not self._store.exists(*name[1:]) and statement.if_exists:
             return
         self.delete(*name[1:])
+
+    def _export(self, sql: str, dataset: str | None) -> None:
+        from localgcp.bqml.exchange.exporting import export
+
+        statement = parse_export(sql)
+        export(statement, self._record(statement.name, dataset), self._buckets)
 
     def _record(self, parts: tuple[str, ...], dataset: str | None) -> Record:
         name = self._full_name(parts, dataset)

@@ -33,6 +33,7 @@ def create(statement: CreateModel, name: tuple[str, str, str], engine: Engine) -
     model_type = canonical(raw_type)
     kind = model_class(model_type)
     given = check_options(model_type, statement.options, kind.OPTIONS)
+    assert statement.query is not None  # without one it is an import
     raw = engine.query(statement.query)
     transform: Transform | None = None
     rows = raw

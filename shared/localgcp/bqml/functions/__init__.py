@@ -12,6 +12,7 @@ from localgcp.bqml.arguments import read_arguments
 from localgcp.bqml.engine import Engine
 from localgcp.bqml.errors import BadRequest, unimplemented
 from localgcp.bqml.models.base import Model
+from localgcp.bqml.models.imported import Imported
 from localgcp.bqml.record import Record
 
 
@@ -83,6 +84,8 @@ def call(name: str, texts: tuple[str, ...], record: Record, engine: Engine, ctes
             if name in ELSEWHERE
             else BadRequest(f"Table-valued function not found: ML.{name}")
         )
+    if isinstance(record.model, Imported) and name not in record.model.FUNCTIONS:
+        raise BadRequest(f"ML.{name} is not supported for model type {record.model_type}.")
     given = read_arguments(name, texts, {**function.settings}, engine, ctes)
     if function.rows == "required" and given.rows is None:
         raise BadRequest(f"Invalid table-valued function ML.{name}: an input TABLE or query is required.")

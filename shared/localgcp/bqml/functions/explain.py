@@ -10,6 +10,7 @@ from localgcp.bqml.functions import Context, Function, beside
 from localgcp.bqml.metrics import decide
 from localgcp.bqml.models.base import Classifier, Supervised
 from localgcp.bqml.models.dnn import DnnClassifier, DnnRegressor
+from localgcp.bqml.models.imported_xgboost import XgboostModel
 from localgcp.bqml.models.trees import BoostedTreeClassifier, BoostedTreeRegressor, importance
 
 TOP_FEATURES, TOP_OF_CLASS = 5, 10
@@ -74,6 +75,8 @@ def global_explain(context: Context) -> pa.Table:
 
 
 def feature_importance(context: Context) -> pa.Table:
+    if isinstance(context.model, XgboostModel):
+        return context.model.importance()
     return importance(context.needs(BoostedTreeClassifier, BoostedTreeRegressor))
 
 

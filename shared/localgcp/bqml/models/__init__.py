@@ -22,6 +22,12 @@ TYPES = {
     "AUTOENCODER": ("autoencoder", "Autoencoder", "AUTOENCODER"),
     "ARIMA_PLUS": ("arima", "ArimaPlus", "ARIMA_PLUS"),
 }
+# Imported, not trained. The name is also the modelType of the REST resource.
+IMPORTED = {
+    "ONNX": ("imported_onnx", "OnnxModel"),
+    "TENSORFLOW": ("imported_tensorflow", "TensorFlowModel"),
+    "XGBOOST": ("imported_xgboost", "XgboostModel"),
+}
 # What BigQuery has and this has not.
 ELSEWHERE = {
     "ARIMA_PLUS_XREG",
@@ -30,11 +36,8 @@ ELSEWHERE = {
     "CONTRIBUTION_ANALYSIS",
     "DNN_LINEAR_COMBINED_CLASSIFIER",
     "DNN_LINEAR_COMBINED_REGRESSOR",
-    "ONNX",
-    "TENSORFLOW",
     "TENSORFLOW_LITE",
     "TRANSFORM_ONLY",
-    "XGBOOST",
 }
 OLD_NAMES = {"LINEAR_REGRESSION": "LINEAR_REG", "LOGISTIC_REGRESSION": "LOGISTIC_REG", "ARIMA": "ARIMA_PLUS"}
 
@@ -50,9 +53,11 @@ def canonical(name: str) -> str:
     upper = OLD_NAMES.get(name.upper(), name.upper())
     if upper in TYPES:
         return upper
+    if upper in IMPORTED:
+        raise BadRequest(f"MODEL_TYPE {upper} imports a model: give it MODEL_PATH and no AS query.")
     if upper in ELSEWHERE:
         raise unimplemented(f"MODEL_TYPE {upper}")
-    raise BadRequest(f"Invalid model type: {name}. Use one of {', '.join(sorted([*TYPES, *ELSEWHERE]))}.")
+    raise BadRequest(f"Invalid model type: {name}. Use one of {', '.join(sorted([*TYPES, *IMPORTED, *ELSEWHERE]))}.")
 
 
 def resource_type(name: str) -> str:
