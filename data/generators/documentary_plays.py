@@ -1,4 +1,4 @@
-"""Plays of documentaries with a planted truth: taste that the catalogue describes in part, fame, new releases, new users.
+"""Plays of documentaries with a planted truth: taste that subjects explain in part, fame, new releases, new users.
 
 Who plays what is a softmax over the titles that are out and that this user has not played yet. A pair's score is a sum:
     SUBJECT_PULL * (subjects of the title . subject taste of the user)         the catalogue shows the subjects

@@ -37,7 +37,8 @@ class UnseenTop(Exercise):
     ]
     wrong = {
         "seen titles stay in": (
-            'top_sql = """SELECT user_id, title_id, ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY score DESC) AS place '
+            'top_sql = """SELECT user_id, title_id, '
+            "ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY score DESC) AS place "
             'FROM collaborative_scores WHERE TRUE QUALIFY place <= 20"""'
         ),
         "first the top 20, then the seen ones out": (
@@ -48,7 +49,8 @@ class UnseenTop(Exercise):
             'WHERE seen.title_id IS NULL"""'
         ),
         "titles that nobody has played": (
-            'top_sql = """SELECT user_id, title_id, ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY score DESC) AS place '
+            'top_sql = """SELECT user_id, title_id, '
+            "ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY score DESC) AS place "
             "FROM collaborative_scores WHERE title_id NOT IN (SELECT title_id FROM train_now) "
             'QUALIFY place <= 20"""'
         ),
@@ -93,22 +95,23 @@ class UnseenTop(Exercise):
                 f"{found.seen / found.answered:.0%} of the rows are titles that the user has played in training. Those "
                 "have the highest scores, since the model was fitted to them, and nobody plays them again."
             )
-        if found.answered != 20 * found.users_wanted or found.pairs != found.answered or found.users != found.users_wanted:
+        whole = found.users == found.users_wanted and found.answered == found.pairs
+        if not whole or found.answered != 20 * found.users:
             raise Incorrect(
                 f"{found.answered} rows for {found.users} users, not 20 different titles for each of "
-                f"{found.users_wanted}. Leave out what was seen first and number the rest, for each user anew; the other "
-                "way round the most active users get the fewest recommendations."
+                f"{found.users_wanted}. Leave out what was seen first and number the rest, for each user anew; "
+                "the other way round the most active users get the fewest recommendations."
             )
         if (found.lowest, found.highest) != (1, 20):
             raise Incorrect(f"place runs from {found.lowest} to {found.highest}, not from 1 to 20.")
         if found.off:
             raise Incorrect(
-                f"{found.off / found.answered:.0%} of the rows do not have the score that belongs to their place: place 1 "
-                "is the highest score among the user's unseen titles, place 20 the twentieth."
+                f"{found.off / found.answered:.0%} of the rows do not have the score that belongs to their place: "
+                "place 1 is the highest score among the user's unseen titles, place 20 the twentieth."
             )
 
     def comparison(self, text):
-        """One row that says how the answer stands to the right one. Scores are compared, so ties may fall either way."""
+        """How the answer stands to the right one, in one row. Scores are compared, so ties may fall either way."""
         return f"""
         WITH answer AS ({text}),
         best AS (
@@ -132,7 +135,7 @@ class UnseenTop(Exercise):
 class CorrectSampling(Exercise):
     name = "correct_sampling"
     hints = [
-        "A title with a tenth of all plays stands in the denominator a hundred times as often as one with a thousandth.",
+        "A title with a tenth of all plays is in the denominator a hundred times as often as one with a thousandth.",
         "exp(logit - log q) is exp(logit) / q: each candidate counts for as many as it stands for.",
         "Which axis of logits is the titles? Index play_share with None so that it lies along that axis.",
     ]
@@ -177,7 +180,7 @@ class CorrectSampling(Exercise):
         elif rare < rare_given:
             told += "A rare title is seldom drawn, so each time it is drawn it must count for more, not for less."
         else:
-            told += "Subtract the logarithm: in the softmax it divides each candidate's term by its chance of being there."
+            told += "Subtract the logarithm: it divides each candidate's term by its chance of being there."
         raise Incorrect(told)
 
     def compiled(self, function, logits, share):
@@ -189,8 +192,8 @@ class CorrectSampling(Exercise):
             return traced(tf.constant(logits), tf.constant(share)).numpy()
         except Exception as error:
             raise Incorrect(
-                f"It does not run inside a compiled training step ({type(error).__name__}): use keras.ops on the tensors, "
-                "not NumPy or Python's if."
+                f"It does not run inside a compiled training step ({type(error).__name__}): use keras.ops on the "
+                "tensors, not NumPy or Python's if."
             ) from None
 
 
@@ -242,20 +245,20 @@ class Pool(Exercise):
         found = next(iter(ask(client, self.comparison(text))))
         if found.pairs != found.answered:
             raise Incorrect(
-                f"{found.answered - found.pairs} rows name a title that the same user has already: merge first, one row a "
-                "user and title, and number afterwards. A duplicate takes the place of another candidate."
+                f"{found.answered - found.pairs} rows name a title that the same user has already: merge first, one "
+                "row a user and title, and number afterwards. A duplicate takes the place of another candidate."
             )
         if found.fewest != 60 or found.most != 60 or found.users != found.users_wanted:
             raise Incorrect(
-                f"{found.users} of {found.users_wanted} users have between {found.fewest} and {found.most} titles, not 60 "
-                "each. Merge first and cut afterwards: how often generators agree differs from user to user."
+                f"{found.users} of {found.users_wanted} users have between {found.fewest} and {found.most} titles, not "
+                "60 each. Merge first and cut afterwards: how often generators agree differs from user to user."
             )
         if found.foreign:
             raise Incorrect(f"{found.foreign} rows are no candidate of that user in candidates_now.")
         if found.left_out:
             raise Incorrect(
-                f"{found.left_out / found.users:.0f} titles a user are left out although a generator has them higher than "
-                "another title of the pool. Scores of different generators are not on one scale (see the table above: a "
+                f"{found.left_out / found.users:.0f} titles a user are left out although a generator has them higher "
+                "than another title of the pool. Scores of different generators are not on one scale (see the table: a "
                 "logit beats every cosine), and some must not come before others; their places can be compared."
             )
 
@@ -267,7 +270,8 @@ class Pool(Exercise):
         sizes AS (SELECT user_id, COUNT(*) AS size FROM answer GROUP BY user_id),
         taken AS (SELECT DISTINCT user_id, title_id FROM answer),
         last AS (
-          SELECT user_id, MAX(best_place) AS last_place FROM taken JOIN merged USING (user_id, title_id) GROUP BY user_id)
+          SELECT user_id, MAX(best_place) AS last_place FROM taken JOIN merged USING (user_id, title_id)
+          GROUP BY user_id)
         SELECT (SELECT COUNT(*) FROM answer) AS answered, (SELECT COUNT(*) FROM taken) AS pairs,
           (SELECT MIN(size) FROM sizes) AS fewest, (SELECT MAX(size) FROM sizes) AS most,
           (SELECT COUNT(*) FROM sizes) AS users, (SELECT COUNT(DISTINCT user_id) FROM merged) AS users_wanted,

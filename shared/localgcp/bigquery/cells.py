@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from localgcp.bigquery.types import Field
+from localgcp.bigquery.values import json_dump
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -88,15 +89,27 @@ def _numeric(value: Decimal) -> str:
 
 
 def _interval(value: Any) -> str:
-    from bqemulator.types.interval import format_bq_interval
-
-    return str(format_bq_interval(value.months, value.days, value.nanoseconds))
+    """`1-2 3 4:5:6.789`: each of the three parts has its own sign."""
+    months, days = value.months, value.days
+    micros = int(value.nanoseconds / 1000)
+    seconds, fraction = divmod(abs(micros), 10**6)
+    digits = f"{fraction:06}"
+    tail = "" if not fraction else "." + (digits[:3] if digits.endswith("000") else digits)
+    clock = f"{seconds // 3600}:{seconds // 60 % 60}:{seconds % 60}{tail}"
+    years = f"{abs(months) // 12}-{abs(months) % 12}"
+    return f"{'-' * (months < 0)}{years} {days} {'-' * (micros < 0)}{clock}"
 
 
 def _geography(value: bytes) -> str:
     from bqemulator.types.geography import wkb_to_wkt
 
-    return str(wkb_to_wkt(value))
+    # BigQuery writes POINT(1 2), without the space that others have behind the name.
+    return re.sub(r"([A-Z]) \(", r"\1(", str(wkb_to_wkt(value)))
+
+
+def _json(value: str) -> str:
+    """A JSON value as BigQuery keeps it: members in order, nothing between them."""
+    return json_dump(json.loads(value))
 
 
 _SCALARS: dict[str, Callable[[Any], str]] = {
@@ -110,6 +123,7 @@ _SCALARS: dict[str, Callable[[Any], str]] = {
     "BOOLEAN": lambda value: "true" if value else "false",
     "INTERVAL": _interval,
     "GEOGRAPHY": _geography,
+    "JSON": _json,
 }
 
 

@@ -8,7 +8,6 @@ import duckdb
 from bqemulator.sql.builtin_udfs import register_builtin_udfs
 
 from localgcp.bigquery.errors import unimplemented
-from localgcp.bigquery.repairs import MACROS
 
 FILE = "bigquery.duckdb"
 
@@ -22,8 +21,6 @@ def connect(folder: Path | None) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET autoinstall_known_extensions = false")
     register_builtin_udfs(connection)
-    for macro in MACROS:
-        connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}")
     return connection
 
 

@@ -146,7 +146,7 @@ def _fill(session: Session, name: TableName, resource: Resource, query: Tree | N
     resource["schema"] = {"fields": declared or types.check_fields([dict(field) for field in found])}
     check_partitioning(resource)
     # The rows are put aside first: the query may read the table that is replaced.
-    session.connection.execute(f"CREATE OR REPLACE TEMP TABLE __rows AS {compiled.duckdb}")
+    session.run_duckdb(f"CREATE OR REPLACE TEMP TABLE __rows AS {compiled.duckdb}")
     try:
         _replace(session, name, resource)
         session.connection.execute(f"INSERT INTO {name.duckdb} SELECT * FROM __rows")

@@ -87,6 +87,8 @@ def from_duckdb(error: Exception, locate: Locate) -> BigQueryError:
     for pattern, rewrite in _REWRITES:
         if found := pattern.search(text):
             return BigQueryError(rewrite(found, locate))
+    if found := re.search(r"executing the UDF: \w+: (?P<text>.*?)(?:\n\nAt:|$)", text, re.S):
+        return BigQueryError(found["text"])
     kind, _, rest = text.partition(": ")
     return BigQueryError(rest if kind.endswith("Error") and rest else text)
 
@@ -113,7 +115,7 @@ def _own_name(name: str) -> str:
     """The name of a function as the user wrote it: bqemulator and this package put helpers in the place of some."""
     if "__" in name:  # a dataset's function has become project__dataset__name
         return ".".join(name.split("__")[-2:])
-    return re.sub(r"^(bqemu_|local_(safe_)?)|(_unicode|_iso)$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"^(bqemu_|local_(safe_)?|py_([sb]_)?)|(_unicode|_iso|_any)$", "", name, flags=re.IGNORECASE)
 
 
 def _function(found: re.Match[str], locate: Locate) -> str:

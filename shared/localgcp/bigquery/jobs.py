@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlglot import exp
+
 from localgcp.bigquery import interpreter, load, script
 from localgcp.bigquery.catalog import LOCATION, Resource, etag, now
 from localgcp.bigquery.errors import BigQueryError, already_exists, invalid, unimplemented
@@ -163,7 +165,7 @@ class Jobs:
             elif kind == "copy":
                 self._run_copy(job)
             else:
-                raise unimplemented("an extract job")
+                self._run_extract(job)
         except BigQueryError as error:
             job.error = error
         except Exception as error:  # a fault here must not look like one that is worth a retry
@@ -284,7 +286,7 @@ class Jobs:
             finally:
                 session.connection.unregister(view)
 
-    # Loads and copies
+    # Loads, copies and extracts
 
     def _run_load(self, job: Job, upload: Path | None) -> None:
         with self.engine.session(job.project) as session:
@@ -308,6 +310,25 @@ class Jobs:
         with self.engine.session(job.project) as session, session.lock, session.catalog.transaction():
             for number, source in enumerate(sources):
                 self._copy(session, source, to if not number else Destination(to.table))
+
+    def _run_extract(self, job: Job) -> None:
+        """A model goes the way of EXPORT MODEL, which somebody else runs; tables are not extracted."""
+        config = job.configuration["extract"]
+        if "sourceModel" not in config:
+            raise unimplemented("an extract job of a table")
+        unknown = sorted(set(config) - {"sourceModel", "destinationUri", "destinationUris", "modelOptions"})
+        if unknown:
+            raise unimplemented(f"{unknown[0]} of an extract job of a model")
+        uris = config.get("destinationUris") or [config.get("destinationUri") or ""]
+        if len(uris) != 1:
+            raise invalid(f"An extract job of a model needs one destination URI, got {len(uris)}")
+        options = f"URI = {exp.Literal.string(uris[0]).sql(dialect='bigquery')}"
+        if "trialId" in (config.get("modelOptions") or {}):
+            options += f", TRIAL_ID = {int(config['modelOptions']['trialId'])}"
+        source = config["sourceModel"]
+        model = ".".join(source[key].replace("`", "") for key in ("projectId", "datasetId", "modelId"))
+        with self.engine.session(job.project, job_id=job.job_id) as session:
+            session.execute(f"EXPORT MODEL `{model}` OPTIONS({options})")
 
     def _copy(self, session: Session, source: TableName, to: Destination) -> None:
         resource = session.catalog.table(source)

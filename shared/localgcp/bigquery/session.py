@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute
 from sqlglot import exp
 
 from localgcp.bigquery import ddl, dml, estimate, repairs, syntax, types
@@ -24,6 +26,7 @@ from localgcp.bigquery.database import connect, load_spatial
 from localgcp.bigquery.errors import BigQueryError, from_duckdb, from_hook, unimplemented
 from localgcp.bigquery.function_names import check_functions
 from localgcp.bigquery.functions import Function, inline_calls, read_function
+from localgcp.bigquery.library import Library
 from localgcp.bigquery.names import DatasetName, TableName, quote
 from localgcp.bigquery.outcome import Outcome
 from localgcp.bigquery.parameters import Parameter
@@ -36,6 +39,11 @@ from localgcp.bigquery.types import Field
 from localgcp.bigquery.unnest import finish, flatten_structs
 
 SCRATCH = "_script"
+
+# Statements whose scans are kept.
+_REMEMBERED = 512
+# More functions than these are not in one statement.
+_MOST_MACROS = 60
 
 Partition = tuple[int, dict[str, int]]
 
@@ -60,6 +68,9 @@ class Engine:
         self._partitions: dict[TableName, dict[str | None, Partition]] = {}
         self._counter = itertools.count(1)
         self._has_spatial = False
+        self.library = Library(self.connection)
+        self._scans: dict[tuple[str, ...], tuple[list[estimate.Scan], bool]] = {}
+        self.retyped: dict[str, str] = {}
         for name in [name for name in self.catalog.datasets if name.dataset.startswith(SCRATCH)]:
             self.catalog.drop_dataset(name, with_contents=True)  # what a killed script has left
 
@@ -94,11 +105,26 @@ class Engine:
             self.connection.unregister(name)
             self.registered.pop(name, None)
 
-    def load_extensions(self, duckdb_sql: str) -> None:
-        """Loads what geography functions need, when one is called for the first time."""
+    def provide(self, duckdb_sql: str) -> None:
+        """Makes the functions that it calls; for geography functions, loads DuckDB's extension."""
+        self.library.provide(duckdb_sql)
         if not self._has_spatial and re.search(r"\bST_", duckdb_sql, re.IGNORECASE):
             load_spatial(self.connection)
             self._has_spatial = True
+
+    def scans(self, tree: Tree, resources: dict[TableName, Resource]) -> tuple[list[estimate.Scan], bool]:
+        """What a resolved statement reads of these tables, remembered: to find it out takes half of a small query."""
+        key = (tree.sql(dialect="bigquery"), *(f"{name}{resource['schema']}" for name, resource in resources.items()))
+        if key not in self._scans:
+            if len(self._scans) >= _REMEMBERED:
+                self._scans.clear()
+            scans, exact = estimate.scans_of(tree, resources)
+            # The tree itself is changed after this.
+            self._scans[key] = (
+                [replace(one, conditions=tuple(part.copy() for part in one.conditions)) for one in scans],
+                exact,
+            )
+        return self._scans[key]
 
     def fresh_name(self) -> str:
         return f"__local_{next(self._counter)}"
@@ -329,7 +355,27 @@ class Session:
         cursor = self.run_duckdb(compiled.duckdb)
         outcome.fields = _renamed(types.result_fields(cursor.description), compiled.output)
         outcome.table = normalise(cursor.to_arrow_table(), outcome.fields)
+        self._check_overflow(outcome.table, compiled.reads, sql)
         return outcome
+
+    def _check_overflow(self, table: pa.Table, reads: Sequence[TableName], sql: str) -> None:
+        """Raises BigQueryError for an infinity that no value of the query's own has brought in: it is an overflow."""
+        if self.parameters or self.variables or re.search(r"inf|ieee_divide", sql, re.IGNORECASE):
+            return
+        floats = [column for column in table.columns if pa.types.is_floating(column.type)]
+        # A sum is finite unless a term is not, and costs less than a look at every value.
+        if all(math.isfinite(pa.compute.sum(column).as_py() or 0.0) for column in floats):
+            return
+        infinite = any(pa.compute.any(pa.compute.is_inf(column)).as_py() for column in floats)
+        if infinite and not self.engine.registered and not any(self._has_infinity(name) for name in reads):
+            raise BigQueryError("Floating point error: overflow of FLOAT64")
+
+    def _has_infinity(self, name: TableName) -> bool:
+        fields = [f for f in self._fields_of(name) if f["type"] in ("FLOAT", "RECORD")]
+        if any(f["type"] == "RECORD" or f["mode"] == "REPEATED" for f in fields):
+            return True  # it cannot be told
+        tests = " OR ".join(f"isinf({quote(f['name'])})" for f in fields)
+        return bool(tests and self.run_duckdb(f"SELECT 1 FROM {name.duckdb} WHERE {tests} LIMIT 1").fetchone())
 
     # Compiling
 
@@ -348,6 +394,7 @@ class Session:
         """A query or DML statement as DuckDB SQL. Raises BigQueryError. `tree` is changed."""
         columns = self._columns_of
         # A statement that reads no table may have come through unchanged: see below.
+        sql = syntax.resolve_escapes(sql) if sql else None
         before = tree.sql(dialect="bigquery") if sql and tree.find(exp.Table) is None else None
         tree = bind_parameters(tree, self.parameters, self.system)
         if self.functions or self.catalog.functions:
@@ -362,11 +409,13 @@ class Session:
         tree = keep_numeric(tree, self._fields_of)
         output = repairs.output_names(tree)
         reads, sizes, exact = self._estimate(tree)
-        tree = repairs.repair(tree)
+        tree = repairs.repair(tree, bool(self.parameters or self.variables) or self._has_numeric(reads))
         text = tree.sql(dialect="bigquery")
         # The user's own text where nothing had to be changed: writing a tree out again can lose what sqlglot misreads.
-        duckdb_sql = finish(to_duckdb(sql if sql and text == before else text, self.project))
-        self.engine.load_extensions(duckdb_sql)
+        # So can passing it on: the translation takes `.5` for a NUMERIC.
+        own = sql if sql and text == before and not re.search(r"(?<![\w)\]`])\.\d", sql) else None
+        duckdb_sql = finish(to_duckdb(own or text, self.project))
+        self.engine.provide(duckdb_sql)
         return Compiled(duckdb_sql, reads, output, exact, sizes)
 
     def result_fields(self, compiled: Compiled) -> list[Field]:
@@ -375,7 +424,28 @@ class Session:
         return _renamed(types.result_fields(description), compiled.output)
 
     def run_duckdb(self, sql: str) -> duckdb.DuckDBPyConnection:
-        return self.connection.execute(sql)
+        """Runs translated SQL. A macro whose arguments cannot be typed gives way to the one that asks for no types."""
+        fixed = self.engine.retyped.get(sql, sql)
+        for _ in range(_MOST_MACROS):
+            try:
+                cursor = self.connection.execute(fixed)
+            except duckdb.BinderException as error:
+                found = re.search(r"Macro (LOCAL_\w+)\(\) (?:has multiple overloads|does not support)", str(error))
+                if found is None or found[1].endswith("_ANY"):
+                    raise
+                fixed = re.sub(rf"\b{found[1]}\(", f"{found[1]}_ANY(", fixed)
+                self.engine.provide(fixed)
+            except duckdb.CatalogException as error:
+                found = re.search(r"with name \"?(\w+)\"? does not exist", str(error))
+                if found is None or not self.engine.library.restore(found[1]):
+                    raise
+            else:
+                if fixed is not sql:
+                    if len(self.engine.retyped) >= _REMEMBERED:
+                        self.engine.retyped.clear()
+                    self.engine.retyped[sql] = fixed
+                return cursor
+        raise BigQueryError("UNIMPLEMENTED: a statement with so many functions of aggregates is not emulated locally.")
 
     def constant(self, node: Tree) -> Any:
         """The Python value of a constant GoogleSQL expression, of an OPTIONS item for example."""
@@ -388,6 +458,9 @@ class Session:
     def _fields_of(self, name: TableName) -> list[Field]:
         fields: list[Field] = self.catalog.table(name)["schema"].get("fields", [])
         return fields
+
+    def _has_numeric(self, names: Sequence[TableName]) -> bool:
+        return any("NUMERIC" in str(self._fields_of(name)) for name in names)
 
     def _columns_of(self, node: exp.Table) -> set[str] | None:
         if len(node.parts) == 1 and node.name in self.engine.registered:
@@ -436,7 +509,9 @@ class Session:
         self.connection.register(name, table)
         try:
             select = exp.select(column).from_(name).where(condition.copy())
-            rows = self.run_duckdb(to_duckdb(repairs.repair(select).sql(dialect="bigquery"), self.project)).fetchall()
+            translated = to_duckdb(repairs.repair(select).sql(dialect="bigquery"), self.project)
+            self.engine.provide(translated)
+            rows = self.run_duckdb(translated).fetchall()
         finally:
             self.connection.unregister(name)
         return [row[0] for row in rows]
@@ -452,7 +527,7 @@ class Session:
         tables = [node for node in tree.find_all(exp.Table) if node.catalog and node is not written]
         reads = sorted({TableName(node.catalog, node.db, node.name) for node in tables}, key=str)
         resources = {name: self.catalog.table(name) for name in reads}
-        scans, exact = estimate.scans_of(tree, resources)
+        scans, exact = self.engine.scans(tree, resources)
         # A column of a partition counts once, however often a query names its table.
         cells: dict[TableName, dict[tuple[str | None, str], int]] = {name: {} for name in reads}
         for scan in scans:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeAlias
 
@@ -43,6 +44,75 @@ def _token_error(sql: str, error: TokenError) -> BigQueryError:
     return BigQueryError(f"Syntax error: {_first_line(error)}")
 
 
+# Functions that `calls` puts in another form: the parser keeps them as they are written, and sqlglot's own idea of them
+# (another name, arguments in another order, a pattern in another language) does not come in between.
+OWN = frozenset(
+    """
+SIN COS TAN ACOS ASIN ACOSH ATANH COSH SINH COT CSC COTH CSCH ROUND TRUNC CEIL FLOOR SIGN SQRT EXP LN LOG10 POW DIV
+MOD CEILING POWER LOG SAFE_DIVIDE GREATEST LEAST BIT_COUNT UPPER LOWER REVERSE LEFT RIGHT LPAD RPAD REPEAT REPLACE
+STARTS_WITH ENDS_WITH STRPOS INSTR SUBSTR SUBSTRING TRIM LTRIM RTRIM ASCII UNICODE CHR CODE_POINTS_TO_STRING
+CODE_POINTS_TO_BYTES TO_CODE_POINTS FROM_HEX SAFE_CONVERT_BYTES_TO_STRING INITCAP CONTAINS_SUBSTR FARM_FINGERPRINT
+JSON_TYPE LAX_BOOL LAX_INT64 LAX_FLOAT64 LAX_STRING ARRAY_SLICE UNIX_SECONDS UNIX_MILLIS DATE_BUCKET DATETIME_BUCKET
+TIMESTAMP_BUCKET JUSTIFY_INTERVAL CONCAT REGEXP_CONTAINS REGEXP_REPLACE REGEXP_EXTRACT REGEXP_SUBSTR EDIT_DISTANCE
+ARRAY_TO_STRING ARRAY_CONCAT COLLATE FORMAT FORMAT_DATE FORMAT_TIME FORMAT_DATETIME FORMAT_TIMESTAMP PARSE_DATE
+PARSE_TIME PARSE_DATETIME PARSE_TIMESTAMP STRING LAST_DAY TIME_DIFF JSON_QUERY JSON_EXTRACT JSON_VALUE
+JSON_EXTRACT_SCALAR JSON_QUERY_ARRAY JSON_EXTRACT_ARRAY JSON_VALUE_ARRAY JSON_EXTRACT_STRING_ARRAY JSON_KEYS
+JSON_OBJECT JSON_SET JSON_REMOVE JSON_STRIP_NULLS JSON_ARRAY_APPEND JSON_ARRAY_INSERT PARSE_JSON TO_JSON TO_JSON_STRING
+BOOL INT64 FLOAT64 PARSE_NUMERIC PARSE_BIGNUMERIC TYPEOF NULLIFZERO ZEROIFNULL APPROX_TOP_COUNT APPROX_TOP_SUM
+RANGE_OVERLAPS RANGE_INTERSECT RANGE_CONTAINS RANGE ST_ASTEXT
+""".split()
+)
+
+
+class _Parsing(BigQuery):
+    """BigQuery's dialect for making trees."""
+
+    class Parser(BigQuery.Parser):  # type: ignore[misc,valid-type]
+        FUNCTIONS: ClassVar[dict[str, Any]] = {
+            name: build for name, build in BigQuery.Parser.FUNCTIONS.items() if name not in OWN
+        }
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            name: build for name, build in BigQuery.Parser.FUNCTION_PARSERS.items() if name not in OWN
+        }
+
+        def _parse_cast(self, strict: bool, safe: bool | None = None) -> Any:
+            """CAST with its FORMAT as it is written, where sqlglot would translate it to strptime's elements."""
+            start = self._index
+            this = self._parse_assignment()
+            to = self._parse_types(with_collation=True) if self._match(TokenType.ALIAS) else None
+            if to and self._match(TokenType.FORMAT):
+                pattern = self._parse_at_time_zone(self._parse_string())
+                return self.build_cast(strict=strict, this=this, to=to, format=pattern, safe=safe)
+            self._retreat(start)
+            return super()._parse_cast(strict, safe)
+
+
+# A place in a string literal's text that the tokenizer leaves as it is.
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|[xX]([0-9a-fA-F]{2})|([0-3][0-7]{2})|(.))", re.S)
+
+
+def resolve_escapes(sql: str) -> str:
+    r"""The text with \u, \U, \x and octal escapes in its string literals as the characters that they stand for."""
+    if not re.search(r"\\[uUxX0-3]", sql):
+        return sql
+    parts, place = [], 0
+    for token in tokenize(sql):
+        if token.token_type is TokenType.STRING:
+            parts += [sql[place : token.start], _ESCAPE.sub(_character, sql[token.start : token.end + 1])]
+            place = token.end + 1
+    return "".join([*parts, sql[place:]])
+
+
+def _character(found: re.Match[str]) -> str:
+    if found[5] is not None:
+        return found[0]
+    code = int(found[4], 8) if found[4] else int(found[1] or found[2] or found[3], 16)
+    if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        raise BigQueryError(f"Syntax error: Illegal escape sequence: Value of {found[0]} exceeds Unicode limit")
+    character = chr(code)
+    return "\\" + character if character in "\\'\"`" else character
+
+
 _STARTERS = {
     "SELECT", "WITH", "(", "FROM", "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "CREATE", "DROP", "ALTER",
     "BEGIN", "COMMIT", "ROLLBACK", "GRANT", "REVOKE", "EXPORT", "LOAD", "CALL", "ASSERT", "UNDROP", "EXPLAIN",
@@ -56,7 +126,7 @@ def parse(sql: str) -> Tree:
         at = f"at [{first.line}:{first.col - len(first.text) + 1}]"
         raise BigQueryError(f"Syntax error: Unexpected {_kind(first.text)} {at}")
     try:
-        trees = [tree for tree in sqlglot.parse(sql, read="bigquery") if tree is not None]
+        trees = [tree for tree in sqlglot.parse(resolve_escapes(sql), read=_Parsing) if tree is not None]
     except TokenError as error:
         raise _token_error(sql, error) from None
     except ParseError as error:
@@ -120,14 +190,7 @@ def function_name(node: Tree) -> str:
     return node.sql_name() if isinstance(node, exp.Func) else ""
 
 
-# Functions that bqemulator or DuckDB answer differently from BigQuery, found by running both ways what the
-# documentation states. Right answers are not known for them here, so they are refused.
-_WRONG_FUNCTIONS = {
-    "APPROX_TOP_COUNT": "APPROX_TOP_COUNT",
-    "APPROX_TOP_SUM": "APPROX_TOP_SUM",
-    "APPROX_TOP_K": "APPROX_TOP_COUNT",
-    "JSON_TYPE": "JSON_TYPE",
-}
+_SKETCHES = {"HLL_COUNT", "KLL_QUANTILES", "KEYS", "AEAD"}
 _PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE", "_FILE_NAME", "_CHANGE_TYPE", "_CHANGE_TIMESTAMP"}
 
 
@@ -150,33 +213,36 @@ def _problems(node: Tree) -> Iterator[str]:
             yield f"the table function {node.this.name}"
     elif isinstance(node, exp.Collate):
         yield "COLLATE"
-    elif isinstance(node, exp.NetFunc):
-        yield "the function NET." + node.this.sql(dialect="bigquery").split("(")[0].upper()
     elif isinstance(node, exp.SafeFunc):
-        yield from _problems_of_safe(node)
+        if isinstance(node.this, exp.AggFunc) or node.find(exp.Select):
+            yield "the function SAFE." + node.this.sql(dialect="bigquery").split("(")[0].upper()
     elif isinstance(node, exp.Func):
         name = function_name(node)
-        if name in _WRONG_FUNCTIONS:
-            yield f"the function {_WRONG_FUNCTIONS[name]}"
-        if name.startswith(("HLL_COUNT", "KLL_QUANTILES", "NET.", "KEYS.", "AEAD.", "DLP_")):
+        if name == "APPROX_TOP_K" or name.startswith(("KLL_QUANTILES", "KEYS.", "AEAD.", "DLP_")):
             yield f"the function {name}"
-    elif isinstance(node, exp.Dot) and node.this.name.upper() in ("HLL_COUNT", "KLL_QUANTILES", "NET", "KEYS", "AEAD"):
+    elif isinstance(node, exp.Dot) and node.this.name.upper() in _SKETCHES and not _is_counted(node):
         yield f"the function {node.sql(dialect='bigquery').split('(')[0]}"
 
 
-# SAFE.f(x) is translated to DuckDB's TRY(f(x)), which is NULL only where DuckDB raises. For other functions DuckDB
-# returns NaN, infinity or NULL where BigQuery raises, or sqlglot has given the function another form.
-_SAFE_AS_TRY = (
-    exp.StrToDate,
-    exp.StrToTime,
-    exp.ParseDatetime,
-    exp.ParseTime,
-    exp.ParseJSON,
-    exp.Cast,
-    exp.Date,
-)
-
-
-def _problems_of_safe(node: exp.SafeFunc) -> Iterator[str]:
-    if not isinstance(node.this, _SAFE_AS_TRY):
-        yield "the function SAFE." + node.this.sql(dialect="bigquery").split("(")[0].upper()
+def _is_counted(node: exp.Dot) -> bool:
+    """Sketches that are only counted: the count, then, is exact. A sketch itself has no counterpart."""
+    call = node.expression
+    name = call.name.upper() if isinstance(call, exp.Anonymous) else ""
+    if node.this.name.upper() != "HLL_COUNT" or name not in ("INIT", "EXTRACT", "MERGE"):
+        return False
+    if name == "EXTRACT":
+        inner = call.expressions[0]
+        return isinstance(inner, exp.Dot) and inner.expression.name.upper() == "INIT"
+    if name == "MERGE":
+        select = node.find_ancestor(exp.Select)
+        inner = select.args["from_"].this if select is not None and select.args.get("from_") else None
+        return isinstance(inner, exp.Subquery) and "HLL_COUNT.INIT" in inner.sql(dialect="bigquery").upper()
+    outer = node.find_ancestor(exp.Dot)
+    if outer is not None and outer.this.name.upper() == "HLL_COUNT":
+        return True
+    around = node.find_ancestor(exp.Subquery)
+    return (
+        around is not None
+        and isinstance(around.parent, exp.From)
+        and "HLL_COUNT.MERGE" in (str(around.parent.parent and around.parent.parent.sql(dialect="bigquery")).upper())
+    )

@@ -19,6 +19,7 @@ _OPERATORS: dict[type, str] = {
     exp.GT: ">",
     exp.GTE: ">=",
 }
+_NUMBER_TYPES = {"INT64", "FLOAT64"}
 _NUMBERS = {"INTEGER", "FLOAT", "NUMERIC", "BIGNUMERIC"}
 
 
@@ -30,6 +31,9 @@ def check_comparisons(tree: Tree, fields_of: Callable[[TableName], list[Field]],
         for left, right in [(node.this, other) for other in others]:
             column, value = (left, right) if isinstance(left, exp.Column) else (right, left)
             kind = _literal(value)
+            if (one := _literal(column)) and kind and ((one in _NUMBER_TYPES) != (kind in _NUMBER_TYPES)):
+                kinds = f"{_literal(left)}, {_literal(right)}"
+                raise BigQueryError(f"No matching signature for operator {operator} for argument types: {kinds}")
             if not isinstance(column, exp.Column) or kind is None:
                 continue
             field = _field(column, fields_of)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from localgcp.bigquery.errors import BigQueryError, unimplemented
+from localgcp.bigquery.errors import BigQueryError
 from localgcp.bigquery.syntax import Tree
 
 # How many days before 1970-01-01, a Thursday, the week began that it lies in.
@@ -39,7 +39,7 @@ MACROS = (
 _WHOLE_UNITS = {"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY"}
 
 
-def _week(unit: Tree) -> int | None:
+def week_offset(unit: Tree) -> int | None:
     """The offset of a week unit; None for another one."""
     if isinstance(unit, exp.WeekStart):
         day = unit.name.upper()
@@ -59,25 +59,37 @@ def _call(name: str, *arguments: Tree) -> Tree:
 
 
 def _date_trunc(node: Tree) -> Tree | None:
-    week = _week(node.args.get("unit"))
-    return None if week is None else _call("LOCAL_DATE_WEEK_START", node.this, _number(week))
+    week = week_offset(node.args.get("unit"))
+    if week is not None:
+        return _call("LOCAL_DATE_WEEK_START", node.this, _number(week))
+    unit = node.args["unit"].name.upper()
+    return None if unit == "ISOYEAR" else _call("LOCAL_DATE_TRUNC", exp.Literal.string(unit.lower()), node.this)
 
 
 def _trunc_to(kind: str) -> Callable[[Tree], Tree | None]:
     def change(node: Tree) -> Tree | None:
-        week = _week(node.args.get("unit"))
+        week = week_offset(node.args.get("unit"))
         if week is None:
             return None
-        if node.args.get("zone"):
-            raise unimplemented("truncating to the week in a time zone")
+        if zone := node.args.get("zone"):
+            return _call("LOCAL_WEEK_START_IN", node.this, _number(week), zone)
         return exp.cast(_call("LOCAL_WEEK_START", node.this, _number(week)), kind, dialect="bigquery")
 
     return change
 
 
 def _week_diff(node: Tree) -> Tree | None:
-    week = _week(node.args.get("unit"))
+    week = week_offset(node.args.get("unit"))
     return None if week is None else _call("LOCAL_WEEKS", node.this, node.expression, _number(week))
+
+
+def _timestamp_shift(node: Tree) -> Tree | None:
+    unit = node.args["unit"].name.upper()
+    if unit not in _WHOLE_UNITS:
+        raise BigQueryError(
+            f"{node.sql_name()} does not support the {unit} date part when the argument is TIMESTAMP type"
+        )
+    return None
 
 
 def _timestamp_diff(node: Tree) -> Tree | None:
@@ -88,9 +100,14 @@ def _timestamp_diff(node: Tree) -> Tree | None:
 
 
 def _extract(node: Tree) -> Tree | None:
-    if not isinstance(node.this, exp.WeekStart):
-        return None
-    return _call("LOCAL_WEEK_NUMBER", node.expression, _number(_week(node.this) or 0))
+    part, value = node.this.name.upper(), node.expression
+    if isinstance(node.this, exp.WeekStart) or part == "WEEK":
+        return _call("LOCAL_WEEK_NUMBER", value, _number(week_offset(node.this) or 0))
+    if part in ("MICROSECOND", "MILLISECOND"):
+        return _call(f"LOCAL_{part}", value)
+    if part in ("TIME", "DATETIME"):
+        return exp.cast(value.copy(), part, dialect="bigquery")
+    return None
 
 
 CHANGES: dict[type, Callable[[Tree], Tree | None]] = {
@@ -100,5 +117,7 @@ CHANGES: dict[type, Callable[[Tree], Tree | None]] = {
     exp.DateDiff: _week_diff,
     exp.DatetimeDiff: _week_diff,
     exp.TimestampDiff: _timestamp_diff,
+    exp.TimestampAdd: _timestamp_shift,
+    exp.TimestampSub: _timestamp_shift,
     exp.Extract: _extract,
 }

@@ -71,7 +71,9 @@ def _explained(series: Series, horizon: int, level: float) -> pa.Table:
         "time_series_timestamp": timestamps(series.times.append(series.future[:horizon])),
         "time_series_type": pa.array(["history"] * count + ["forecast"] * horizon),
         "time_series_data": both(series.data, value),
-        "time_series_adjusted_data": both(series.fitted, value),
+        # With the residual, as in outputs of the service that bigframes' documentation shows: data 69.0, spike -85.17,
+        # adjusted 154.17, which is trend, seasons and residual together.
+        "time_series_adjusted_data": both(series.cleaned, value),
         "standard_error": both(np.full(count, series.deviation), error),
         "confidence_level": both(gone, np.full(horizon, level)),
         "prediction_interval_lower_bound": both(gone, value - margin),

@@ -218,6 +218,8 @@ def test_arima_finds_trend_season_and_spike(run, days):
     history = run("SELECT * FROM ML.EXPLAIN_FORECAST(MODEL d.a, STRUCT(5 AS horizon))").fillna(0)
     parts = history.trend + history.seasonal_period_weekly + history.spikes_and_dips + history.residual
     assert parts.to_numpy() == pytest.approx(history.time_series_data.to_numpy())
+    adjusted = history.time_series_data - history.spikes_and_dips
+    assert history.time_series_adjusted_data.to_numpy() == pytest.approx(adjusted.to_numpy())
     odd = run("SELECT * FROM ML.DETECT_ANOMALIES(MODEL d.a, STRUCT(0.999 AS anomaly_prob_threshold)) WHERE is_anomaly")
     assert pd.Timestamp("2024-03-31", tz="UTC") in odd.day.tolist() and len(odd) < 5
     scored = run("SELECT * FROM ML.EVALUATE(MODEL d.a, TABLE d.days)").iloc[0]
