@@ -339,10 +339,27 @@ FROM ML.ROC_CURVE(
     }
 
     def check(self, sql, client, logger_cost):
+        self.judge(sql, client, "field_test", logger_cost)
+        if not re.search(r"\bfield_test\b", sql):
+            raise Incorrect("The query does not read field_test, the birds that the model has not seen.")
+        # On one small table a wrong formula can meet the right birds by chance; hardly on a second one.
+        client.query("""
+            CREATE OR REPLACE TABLE check_birds AS
+            SELECT species, flipper_length_mm, body_mass_g, sex = 'female' AS female
+            FROM birds WHERE sex IN ('female', 'male') AND fold >= 2
+        """).result()
+        try:
+            self.judge(re.sub(r"\bfield_test\b", "check_birds", sql), client, "check_birds", logger_cost)
+        except Incorrect as error:
+            raise Incorrect(f"On field_test it is right by chance. With other birds: {error}") from None
+        finally:
+            client.query("DROP TABLE check_birds").result()
+
+    def judge(self, sql, client, table, logger_cost):
         found = one_row(client, sql, ["threshold", "cost"])
         curve = rows_of(
             client,
-            "SELECT * FROM ML.ROC_CURVE(MODEL is_female, TABLE field_test, GENERATE_ARRAY(0.02, 0.98, 0.02))",
+            f"SELECT * FROM ML.ROC_CURVE(MODEL is_female, TABLE {table}, GENERATE_ARRAY(0.02, 0.98, 0.02))",
         )
         curve["cost"] = logger_cost * curve["false_positives"] + curve["false_negatives"]
         apart = (curve["threshold"] - found["threshold"]).abs()
@@ -351,9 +368,9 @@ FROM ML.ROC_CURVE(
         there, best = curve.loc[apart.idxmin()], curve["cost"].min()
         if pd.isna(found["cost"]) or not np.isclose(found["cost"], there["cost"]):
             raise Incorrect(
-                f"At threshold {found['threshold']:.2f} field_test has {there['false_positives']:.0f} males with a "
-                f"logger and {there['false_negatives']:.0f} females passed over: a cost of {there['cost']:.0f}, yours "
-                f"says {found['cost']:.4g}. Count birds, {logger_cost} for a male and 1 for a female."
+                f"At threshold {found['threshold']:.2f} there are {there['false_positives']:.0f} males with a logger "
+                f"and {there['false_negatives']:.0f} females passed over: a cost of {there['cost']:.0f}, yours says "
+                f"{found['cost']:.4g}. Count birds, {logger_cost} for a male and 1 for a female, in field_test."
             )
         if there["cost"] > best:
             raise Incorrect(
