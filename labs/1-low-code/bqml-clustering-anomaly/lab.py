@@ -302,19 +302,18 @@ segments_sql = lab.check("segments", segments_sql, client, lab.target.dataset)
 
 # %% [markdown]
 # `ML.CENTROIDS` has a row for each feature of each centroid, in the units of the table. Pivoted, it is what one shows
-# to the people who asked. In a notebook of your own, start a cell with `%%bigquery centroids` and go on in plain SQL;
-# here the same magic is called by name. Its result is the DataFrame `centroids`.
+# to the people who asked. The magic `%%bigquery centroids` sends the rest of its cell as SQL and puts the result into the
+# DataFrame `centroids`.
 
 # %%
 finished = client.query(segments_sql).result()
 
 # %%
-get_ipython().run_cell_magic("bigquery", "centroids", """
-SELECT *
-FROM (SELECT centroid_id, feature, ROUND(numerical_value, 1) AS typical FROM ML.CENTROIDS(MODEL segments))
-PIVOT (ANY_VALUE(typical) FOR feature IN ('bill_length_mm', 'bill_depth_mm', 'flipper_length_mm', 'body_mass_g'))
-ORDER BY body_mass_g
-""")
+# %%bigquery centroids
+# SELECT *
+# FROM (SELECT centroid_id, feature, ROUND(numerical_value, 1) AS typical FROM ML.CENTROIDS(MODEL segments))
+# PIVOT (ANY_VALUE(typical) FOR feature IN ('bill_length_mm', 'bill_depth_mm', 'flipper_length_mm', 'body_mass_g'))
+# ORDER BY body_mass_g
 
 # %%
 nearest = sql("""
@@ -593,10 +592,11 @@ contamination = 2 / READINGS_PER_DAY
 contamination = lab.check("alarm_budget", contamination, READINGS_PER_DAY)
 
 # %%
-days = periods["overhauled"]["days"]
-false_alarms = score(flagged("rebuilt", contamination, "overhauled"))["flagged"].sum() / days
-at_work = summary(score(flagged("rebuilt", contamination)))
-print(f"contamination {contamination:.4f}: {false_alarms:.1f} false alarms a day where nothing is wrong")
+quiet_weeks, working_weeks = (score(flagged("rebuilt", contamination, name)) for name in ("overhauled", "fresh"))
+healthy_readings = quiet_weeks.loc["healthy"] + working_weeks.loc["healthy"]
+false_alarms = READINGS_PER_DAY * healthy_readings["flagged"] / healthy_readings["readings"]
+at_work = summary(working_weeks)
+print(f"contamination {contamination:.4f}: {false_alarms:.1f} false alarms a day, over all healthy readings of four weeks")
 print(f"in fresh: recall {at_work['recall']:.2f}, precision {at_work['precision']:.2f}")
 lab.claim("false alarms a day", false_alarms, at_least=0.5, at_most=4.5)
 lab.claim("recall at the crew's contamination", at_work["recall"], at_least=0.7)

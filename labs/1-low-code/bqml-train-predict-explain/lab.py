@@ -630,7 +630,6 @@ lab.claim("dummy encoding: what an unknown island changes, g", abs(unknown["here
 # %%
 import tensorflow as tf
 
-tf.get_logger().setLevel("ERROR")      # no messages about progress
 run(f"EXPORT MODEL body_mass OPTIONS (URI = '{lab.target.bucket}/body_mass/1')")
 run(f"EXPORT MODEL trees OPTIONS (URI = '{lab.target.bucket}/trees/1')")
 

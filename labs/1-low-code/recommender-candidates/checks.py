@@ -1,5 +1,7 @@
 """Checks, hints and wrong answers of recommender-candidates."""
 
+import re
+
 import numpy as np
 from google.api_core.exceptions import GoogleAPICallError
 from labkit.lesson import Exercise, Incorrect
@@ -12,6 +14,12 @@ def columns_of(client, text, wanted):
     text = text.strip().rstrip(";")
     if text.split(None, 1)[:1] and text.split(None, 1)[0].upper() not in ("SELECT", "WITH", "("):
         raise Incorrect("The answer is one query that starts with SELECT or WITH: it changes no table.")
+    # The local engine takes it, the service does not.
+    if re.search(r"\b(anti|semi)\s+join\b", text, re.IGNORECASE):
+        raise Incorrect(
+            "GoogleSQL has no ANTI JOIN or SEMI JOIN, unlike Spark. Write LEFT JOIN … WHERE seen.title_id "
+            "IS NULL, or NOT EXISTS."
+        )
     found = [field.name.lower() for field in ask(client, f"SELECT * FROM ({text}) LIMIT 1").schema]
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -76,6 +84,13 @@ class UnseenTop(Exercise):
         "the join only, no ranking": (
             'top_sql = """SELECT s.user_id, s.title_id, s.score FROM collaborative_scores AS s '
             'LEFT JOIN train_now AS seen USING (user_id, title_id) WHERE seen.title_id IS NULL LIMIT 20"""'
+        ),
+        "Spark's anti-join": (
+            'top_sql = """SELECT s.user_id, s.title_id, '
+            "ROW_NUMBER() OVER (PARTITION BY s.user_id ORDER BY s.score DESC) AS place "
+            "FROM collaborative_scores AS s LEFT ANTI JOIN train_now AS seen "
+            "ON s.user_id = seen.user_id AND s.title_id = seen.title_id WHERE TRUE "
+            'QUALIFY place <= 20"""'
         ),
         "a table that is not there": (
             'top_sql = """SELECT user_id, title_id, place FROM collaborative_score WHERE place <= 20"""'

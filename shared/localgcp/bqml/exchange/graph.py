@@ -37,6 +37,19 @@ class Input:
         return self.block.name
 
 
+def save(module: Any, folder: Path, signatures: Any) -> None:
+    """Writes the SavedModel. TensorFlow would print where: a path of this machine, in a notebook that may be shared."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        tf.saved_model.save(module, str(folder), signatures=signatures)
+    finally:
+        logger.setLevel(level)
+
+
 def inputs_of(encoder: Encoder, rows: pa.Table) -> list[Input]:
     """The columns that an exported model takes; `rows` has the features with their types.
 

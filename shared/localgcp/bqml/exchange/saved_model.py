@@ -21,7 +21,7 @@ import pyarrow as pa
 from localgcp.bqml.columns import texts, type_name
 from localgcp.bqml.encode import select
 from localgcp.bqml.errors import unimplemented
-from localgcp.bqml.exchange.graph import Preprocessing, check_name, inputs_of, tensor_spec
+from localgcp.bqml.exchange.graph import Preprocessing, check_name, inputs_of, save, tensor_spec
 from localgcp.bqml.models.autoencoder import Autoencoder
 from localgcp.bqml.models.base import Model
 from localgcp.bqml.models.dnn import DnnClassifier, DnnRegressor
@@ -53,7 +53,7 @@ def write_saved_model(model: Model, rows: pa.Table, folder: Path, add_serving_de
         names = ["serving_default"]
         if isinstance(model, DnnClassifier | DnnRegressor):
             names = ["predict", *(names if add_serving_default else [])]
-        tf.saved_model.save(module, str(folder), signatures=dict.fromkeys(names, module.predict))
+        save(module, folder, dict.fromkeys(names, module.predict))
 
 
 def _predictor(

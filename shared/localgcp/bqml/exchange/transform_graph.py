@@ -21,7 +21,7 @@ from sqlglot import exp
 
 from localgcp.bqml import preprocess
 from localgcp.bqml.errors import BadRequest, unimplemented
-from localgcp.bqml.exchange.graph import NULL_FLOAT, NULL_INT, NULL_TEXT, check_name, is_null, vocabulary
+from localgcp.bqml.exchange.graph import NULL_FLOAT, NULL_INT, NULL_TEXT, check_name, is_null, save, vocabulary
 from localgcp.bqml.models.base import Model
 from localgcp.bqml.record import Record
 from localgcp.bqml.transform import Item, Step
@@ -65,7 +65,7 @@ def write_transform(record: Record, model: Model, folder: Path) -> None:
 
         signature = {name: _spec(name, KINDS[kind]) for name, kind in kinds.items()}
         module.transform = tf.function(transform, input_signature=[signature], autograph=False)
-        tf.saved_model.save(module, str(folder), signatures=module.transform)
+        save(module, folder, module.transform)
 
 
 class Clause:
@@ -74,7 +74,7 @@ class Clause:
     def __init__(self, items: list[Item], steps: list[Step], scratch: Path) -> None:
         self.trees = {item.name: sqlglot.parse_one(item.sql, read="bigquery") for item in items}
         used: set[str] = set()
-        self.steps = []
+        self.steps: list[tuple[Step, exp.Expr]] = []
         # Outer functions come after the inner ones whose columns they read.
         for step in reversed(steps):
             inputs = [sqlglot.parse_one(sql, read="bigquery") for sql in step.inputs]

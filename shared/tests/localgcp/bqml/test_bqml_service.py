@@ -127,7 +127,7 @@ def test_wrong_options_are_refused(models, run, options, message):
             "Column island is not found in the input data to the PREDICT",
         ),
         ("SELECT * FROM ML.TRIAL_INFO(MODEL d.m)", "hyperparameter tuning"),
-        ("EXPORT MODEL d.m OPTIONS(uri='gs://b/m')", "UNIMPLEMENTED: EXPORT MODEL"),
+        ("EXPORT MODEL d.m OPTIONS(uri='gs://b/m')", "started without Cloud Storage buckets"),
         ("CREATE MODEL d.r REMOTE WITH CONNECTION `us.c` OPTIONS(endpoint='x')", "UNIMPLEMENTED"),
         ("CREATE MODEL d.r OPTIONS(model_type='linear_reg' AS SELECT 1", "Syntax error"),
     ],
