@@ -45,6 +45,8 @@ class Catalog:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
         self._in_transaction = False
+        # Another number after every change: what was worked out before one may not hold after it.
+        self.version = 0
         connection.execute('CREATE SCHEMA IF NOT EXISTS "_localgcp"')
         connection.execute(
             f"CREATE TABLE IF NOT EXISTS {_STORE} (kind VARCHAR, project VARCHAR, dataset VARCHAR, id VARCHAR, "
@@ -53,6 +55,7 @@ class Catalog:
         self._load()
 
     def _load(self) -> None:
+        self.version += 1
         self.datasets: dict[DatasetName, Resource] = {}
         self.tables: dict[TableName, Resource] = {}
         self.functions: dict[TableName, Resource] = {}
@@ -148,6 +151,7 @@ class Catalog:
         content = [*self.tables_of(name), *self.functions_of(name)]
         if content and not with_contents:
             raise BigQueryError(f"Dataset {name} is still in use", "resourceInUse", "")
+        self.version += 1
         with self.transaction():
             self.connection.execute(f"DROP SCHEMA IF EXISTS {names.quote(name.schema)} CASCADE")
             del self.datasets[name]
@@ -253,11 +257,13 @@ class Catalog:
             self._delete("function", name)
 
     def _write(self, kind: str, project: str, dataset: str, identifier: str, body: Resource) -> None:
+        self.version += 1
         key = [kind, project, dataset, identifier]
         self.connection.execute(f"DELETE FROM {_STORE} WHERE kind = ? AND project = ? AND dataset = ? AND id = ?", key)
         self.connection.execute(f"INSERT INTO {_STORE} VALUES (?, ?, ?, ?, ?)", [*key, json.dumps(body)])
 
     def _delete(self, kind: str, name: TableName) -> None:
+        self.version += 1
         key = [kind, name.project, name.dataset, name.table]
         self.connection.execute(f"DELETE FROM {_STORE} WHERE kind = ? AND project = ? AND dataset = ? AND id = ?", key)
 

@@ -20,6 +20,8 @@ def connect(folder: Path | None) -> duckdb.DuckDBPyConnection:
     # TIMESTAMP is UTC in BigQuery. Nothing may be fetched from the network, extensions among it.
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET autoinstall_known_extensions = false")
+    # In a kernel the bar of a long query would land under the learner's cell.
+    connection.execute("SET enable_progress_bar = false")
     register_builtin_udfs(connection)
     return connection
 

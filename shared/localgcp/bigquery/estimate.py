@@ -43,10 +43,6 @@ def scans_of(tree: Tree, resources: dict[TableName, Resource]) -> tuple[list[Sca
 
     When the optimizer cannot follow a statement, the answer is every column of every table: an upper bound.
     """
-    if not resources:
-        return [], True
-    if simple := _simple_scan(tree, resources):
-        return [simple], True
     try:
         optimized = _optimized(_as_query(tree), resources)
         scans = [scan for scope in traverse_scope(optimized) for scan in _scans_of_scope(scope, resources)]
@@ -57,7 +53,7 @@ def scans_of(tree: Tree, resources: dict[TableName, Resource]) -> tuple[list[Sca
     return [Scan(name, None) for name in resources], False
 
 
-def _simple_scan(tree: Tree, resources: dict[TableName, Resource]) -> Scan | None:
+def simple_scan(tree: Tree, resources: dict[TableName, Resource]) -> Scan | None:
     """The scan of a SELECT from one table and nothing else, which most are: the optimizer takes milliseconds."""
     from_ = tree.args.get("from_")
     if not isinstance(tree, exp.Select) or from_ is None or not isinstance(from_.this, exp.Table):

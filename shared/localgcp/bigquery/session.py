@@ -40,12 +40,16 @@ from localgcp.bigquery.unnest import finish, flatten_structs
 
 SCRATCH = "_script"
 
-# Statements whose scans are kept.
+# Statements whose scans, or whose translation, are kept.
 _REMEMBERED = 512
+# Longer texts are not kept.
+_LONGEST = 10_000
 # More functions than these are not in one statement.
 _MOST_MACROS = 60
 
 Partition = tuple[int, dict[str, int]]
+# Text, project, default dataset.
+PlanKey = tuple[str, str, DatasetName | None]
 
 
 class Engine:
@@ -71,6 +75,7 @@ class Engine:
         self.library = Library(self.connection)
         self._scans: dict[tuple[str, ...], tuple[list[estimate.Scan], bool]] = {}
         self.retyped: dict[str, str] = {}
+        self._plans: dict[PlanKey, tuple[int, Compiled]] = {}
         for name in [name for name in self.catalog.datasets if name.dataset.startswith(SCRATCH)]:
             self.catalog.drop_dataset(name, with_contents=True)  # what a killed script has left
 
@@ -113,7 +118,11 @@ class Engine:
             self._has_spatial = True
 
     def scans(self, tree: Tree, resources: dict[TableName, Resource]) -> tuple[list[estimate.Scan], bool]:
-        """What a resolved statement reads of these tables, remembered: to find it out takes half of a small query."""
+        """What a resolved statement reads of these tables, remembered where it takes half of a small query to tell."""
+        if not resources:
+            return [], True
+        if simple := estimate.simple_scan(tree, resources):
+            return [simple], True
         key = (tree.sql(dialect="bigquery"), *(f"{name}{resource['schema']}" for name, resource in resources.items()))
         if key not in self._scans:
             if len(self._scans) >= _REMEMBERED:
@@ -126,11 +135,25 @@ class Engine:
             )
         return self._scans[key]
 
+    def plan(self, key: PlanKey) -> Compiled | None:
+        """A query that was compiled before, if nothing that it could depend on has changed since."""
+        version, compiled = self._plans.get(key, (None, None))
+        return compiled if version == self.catalog.version and not self.registered else None
+
+    def keep_plan(self, key: PlanKey, compiled: Compiled) -> None:
+        """For the next time that the same text comes. Nothing of a plan is changed later: it has no trees."""
+        if self.registered or any("expirationTime" in resource for resource in self.catalog.tables.values()):
+            return
+        if len(self._plans) >= _REMEMBERED:
+            self._plans.clear()
+        self._plans[key] = self.catalog.version, compiled
+
     def fresh_name(self) -> str:
         return f"__local_{next(self._counter)}"
 
     def forget_sizes(self, name: TableName | None = None) -> None:
         """The rows of a table, or of any, have changed."""
+        self.catalog.version += 1
         if name is None:
             self._partitions.clear()
         else:
@@ -170,6 +193,8 @@ class Compiled:
     output: list[str | None]
     exact: bool = True
     sizes: dict[TableName, int] = field(default_factory=dict)
+    # Whether it means the same as long as no table changes: not what the time of the day comes into.
+    lasting: bool = False
 
 
 class Session:
@@ -249,7 +274,8 @@ class Session:
                 return self._run_hook(hook, sql)
         with self.lock, self.in_words_of(sql):
             self.engine.running = self.job_id
-            self.last = self._dispatch(self.parse(sql), sql)
+            plan = self.engine.plan(self._plan_key(sql)) if self._is_plain else None
+            self.last = self._dispatch(self.parse(sql), sql) if plan is None else self._run_query(plan, sql)
         self.last.text = sql
         self.system["@@row_count"] = exp.Literal.number(self.last.affected or 0)
         return self.last
@@ -350,6 +376,19 @@ class Session:
 
     def _select(self, tree: Tree, sql: str) -> Outcome:
         compiled = self.compile(tree, sql=sql)
+        if compiled.lasting and self._is_plain and len(sql) <= _LONGEST and "@@" not in sql:
+            self.engine.keep_plan(self._plan_key(sql), compiled)
+        return self._run_query(compiled, sql)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether a text means here what it means in any other session of the same default dataset."""
+        return not (self.parameters or self.variables or self.functions or self.temporary or self._views)
+
+    def _plan_key(self, sql: str) -> PlanKey:
+        return sql, self.project, self.dataset
+
+    def _run_query(self, compiled: Compiled, sql: str) -> Outcome:
         outcome = Outcome("SELECT")
         self.charge(outcome, compiled)
         cursor = self.run_duckdb(compiled.duckdb)
@@ -416,7 +455,7 @@ class Session:
         own = sql if sql and text == before and not re.search(r"(?<![\w)\]`])\.\d", sql) else None
         duckdb_sql = finish(to_duckdb(own or text, self.project))
         self.engine.provide(duckdb_sql)
-        return Compiled(duckdb_sql, reads, output, exact, sizes)
+        return Compiled(duckdb_sql, reads, output, exact, sizes, lasting="CURRENT_" not in text.upper())
 
     def result_fields(self, compiled: Compiled) -> list[Field]:
         """The fields of a query's result, without running it."""
@@ -558,7 +597,7 @@ class Session:
 
     def charge(self, outcome: Outcome, compiled: Compiled) -> None:
         """Writes the estimate of a statement into what it has done."""
-        outcome.referenced = compiled.reads
+        outcome.referenced = list(compiled.reads)
         outcome.bytes_processed = sum(compiled.sizes.values())
         outcome.bytes_billed = estimate.billed(compiled.sizes)
         outcome.bytes_exact = compiled.exact

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, ClassVar, TypeAlias
 
 import sqlglot
@@ -14,6 +15,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from localgcp.bigquery.errors import BigQueryError, unimplemented
+from localgcp.bigquery.foreign import refuse_foreign
 
 # A node of a syntax tree. sqlglot's own annotations name two bases for its nodes, Expr and Expression, and mix them.
 Tree: TypeAlias = Any
@@ -32,8 +34,18 @@ class _Dialect(BigQuery):
 
 def tokenize(sql: str) -> list[Token]:
     """The tokens of GoogleSQL text. Raises BigQueryError for an unclosed string or comment."""
+    return list(_tokens(sql) if len(sql) <= _SHORT else _tokens.__wrapped__(sql))
+
+
+# Longer texts come once: they are not kept.
+_SHORT = 10_000
+
+
+@lru_cache(maxsize=256)
+def _tokens(sql: str) -> tuple[Token, ...]:
+    """A statement's tokens are asked for by every step that looks at its text."""
     try:
-        return list(_Dialect().tokenize(sql))
+        return tuple(_Dialect().tokenize(sql))
     except TokenError as error:
         raise _token_error(sql, error) from None
 
@@ -140,6 +152,7 @@ def parse(sql: str) -> Tree:
     for select in tree.find_all(exp.Select):
         if not select.expressions:
             raise BigQueryError("Syntax error: SELECT list must not be empty")
+    refuse_foreign(tokenize(sql), tree)
     return tree
 
 
