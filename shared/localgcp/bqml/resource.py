@@ -121,6 +121,8 @@ def training_options(options: Options, label: str | None) -> dict[str, Any]:
             out[key] = value
         elif isinstance(value, int):
             out[key] = str(value)
+        elif value == "AUTO_STRATEGY":
+            out[key] = _strategy(options)
         elif isinstance(value, str):
             out[key] = VALUES.get(value, value)
         elif isinstance(value, tuple):
@@ -132,6 +134,14 @@ def training_options(options: Options, label: str | None) -> dict[str, Any]:
     if label and "inputLabelColumns" not in out:
         out["inputLabelColumns"] = [label]
     return out
+
+
+def _strategy(options: Options) -> str:
+    """What AUTO_STRATEGY came to: the API knows the two strategies only."""
+    from localgcp.bqml.models.linear import gradient_descent_wanted
+
+    iterative = gradient_descent_wanted(options) or options["l1_reg"]
+    return "BATCH_GRADIENT_DESCENT" if iterative else "NORMAL_EQUATION"
 
 
 def evaluation_metrics(model: Model, held_out: pa.Table) -> dict[str, Any]:

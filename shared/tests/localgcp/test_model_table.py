@@ -9,11 +9,12 @@ from pathlib import Path
 import localgcp.bqml
 import pytest
 from google.api_core.exceptions import BadRequest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from localgcp.bigquery import start
 from localgcp.bqml import Models
 from localgcp.bqml.functions import registry
+
+from tests.localgcp.bigquery.conftest import connect
 
 PROJECT = "local-project"
 README = Path(localgcp.bqml.__file__).parent / "README.md"
@@ -79,7 +80,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bigquery.Client
     (buckets / "b").mkdir(parents=True)
     models = Models(folder / "models", PROJECT, buckets=buckets)
     with start(folder / "bigquery", PROJECT, statements=[models], buckets=buckets) as server:
-        client = bigquery.Client(PROJECT, AnonymousCredentials(), client_options={"api_endpoint": server.url})
+        client = connect(server.url)
         client.create_dataset("d")
         client.query(ROWS).result()
         for number, (kind, options, columns) in enumerate(TYPES.values()):
@@ -132,3 +133,12 @@ def test_the_readme_has_the_table_that_comes_out(client: bigquery.Client) -> Non
         return
     assert found == text[begin:end]
     assert "∅" not in found
+
+
+def test_the_resource_of_each_type_is_what_the_discovery_document_says(client: bigquery.Client) -> None:
+    """`client` checks each response; a model's is the largest of the API."""
+    listed = {model.model_id for model in client.list_models("d")}
+    for number, (kind, _, _) in enumerate(TYPES.values()):
+        model = client.get_model(f"d.m{number}")
+        assert model.model_type.startswith(kind.split("_")[0]) and model.model_id in listed
+        assert [column.name for column in model.feature_columns]

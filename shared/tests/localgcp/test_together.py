@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from google.api_core.exceptions import BadRequest, NotFound
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from localgcp.bigquery import Server, start
 from localgcp.bqml import Models
+
+from tests.localgcp.bigquery.conftest import connect as checked
 
 PROJECT = "local-project"
 CREATE = """
@@ -25,7 +26,8 @@ def serve(folder: Path) -> Server:
 
 
 def connect(server: Server) -> bigquery.Client:
-    return bigquery.Client(PROJECT, AnonymousCredentials(), client_options={"api_endpoint": server.url}, location="US")
+    """The real client, whose responses are checked against the discovery document."""
+    return checked(server.url)
 
 
 def test_a_model_is_trained_listed_used_after_a_restart_and_dropped(tmp_path: Path) -> None:
