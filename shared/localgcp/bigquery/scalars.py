@@ -13,7 +13,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 import duckdb
-from bqemulator.sql.builtin_udfs import bqemu_farm_fingerprint
+import farmhash
 
 from localgcp.bigquery import json_values, moments, net, text, values
 
@@ -147,8 +147,13 @@ def bytes_cast(pattern: str, value: str) -> bytes:
     return decode(value)
 
 
-def _fingerprint(x: Any) -> int | None:
-    return bqemu_farm_fingerprint(x.decode("utf-8", "surrogateescape") if isinstance(x, bytes) else x)
+def _fingerprint(x: Any) -> int:
+    """FarmHash's Fingerprint64 as INT64, of STRING or BYTES."""
+    if not isinstance(x, str | bytes):
+        kind = {bool: "BOOL", int: "INT64", float: "FLOAT64"}.get(type(x), type(x).__name__.upper())
+        raise ValueError(f"No matching signature for function FARM_FINGERPRINT for argument types: {kind}.")
+    unsigned: int = farmhash.Fingerprint64(x.encode() if isinstance(x, str) else x)
+    return unsigned - (1 << 64) if unsigned >= 1 << 63 else unsigned
 
 
 def _decode(x: bytes) -> str:
