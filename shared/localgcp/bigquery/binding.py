@@ -157,7 +157,7 @@ def _names_of(source: exp.Expression, columns_of: ColumnsOf) -> set[str]:
     if isinstance(source, exp.Subquery):
         return names | _output(source.this, columns_of)
     if isinstance(source, exp.Table):
-        if cte := _cte(source):
+        if cte := cte_of(source):
             return names | _output(cte.this, columns_of)
         found = columns_of(source)
         return names | (found if found is not None else {UNKNOWN})
@@ -193,7 +193,8 @@ def _output(query: exp.Expression, columns_of: ColumnsOf) -> set[str]:
     return names
 
 
-def _cte(table: exp.Table) -> Tree | None:
+def cte_of(table: exp.Table) -> Tree | None:
+    """The common table expression that a bare name means; None for another name."""
     if len(table.parts) != 1:
         return None
     parent = table.parent

@@ -11,7 +11,7 @@ from localgcp.bigquery.catalog import Resource, check_partitioning
 from localgcp.bigquery.errors import BigQueryError, already_exists, unimplemented
 from localgcp.bigquery.names import DatasetName, TableName, quote
 from localgcp.bigquery.outcome import Outcome
-from localgcp.bigquery.syntax import Tree
+from localgcp.bigquery.syntax import Tree, parse, tokenize
 from localgcp.bigquery.types import Field
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _create_view(session: Session, tree: exp.Create, sql: str) -> Outcome:
         return outcome
     if exists and not tree.args.get("replace"):
         raise already_exists("Table", name)
-    text = _text_after_as(sql, tree)
+    text = view_parts(sql)[1]
     resource = view_resource(session, text) | {
         key: value for key, value in options.table_options(plain, session.constant).items() if value
     }
@@ -209,15 +209,14 @@ def _create_view(session: Session, tree: exp.Create, sql: str) -> Outcome:
 
 def view_resource(session: Session, query: str) -> Resource:
     """The resource of a view of that text. Raises BigQueryError when the query does not run."""
-    from localgcp.bigquery.syntax import parse
-
-    body = parse(query)
+    registered = set(session.names().registered)
+    body = parse(session.view_text(query))
     if not isinstance(body, exp.Query):
         raise BigQueryError("A view is made of a query")
     for node in body.find_all(exp.Table):
         if len(node.parts) == 1 and node.name in session.temporary:
             raise BigQueryError(f"Creating views with temporary table references is not supported; found {node.name}")
-        if len(node.parts) == 1 and node.name in session.names().registered:
+        if len(node.parts) == 1 and node.name in registered:
             raise unimplemented("a view on the result of an ML function")
     if body.find(exp.Parameter):
         raise BigQueryError("Query parameters cannot be used in the definition of a view")
@@ -230,16 +229,19 @@ def view_resource(session: Session, query: str) -> Resource:
     return {"type": "VIEW", "view": {"query": query, "useLegacySql": False}, "schema": {"fields": fields}}
 
 
-def _text_after_as(sql: str, tree: exp.Create) -> str:
-    """The query of a CREATE VIEW as the user wrote it, comments included."""
-    from localgcp.bigquery.syntax import tokenize
+def makes_view(sql: str) -> bool:
+    words = [token.text.upper() for token in tokenize(sql)[:4]]
+    return words[:2] == ["CREATE", "VIEW"] or words == ["CREATE", "OR", "REPLACE", "VIEW"]
 
+
+def view_parts(sql: str) -> tuple[str, str]:
+    """A CREATE VIEW up to its AS, and the query as the user wrote it, comments included."""
     depth = 0
     for token in tokenize(sql):
         depth += (token.text == "(") - (token.text == ")")
         if depth == 0 and token.text.upper() == "AS":
-            return sql[token.end + 1 :].strip().rstrip(";").strip()
-    return str(tree.expression.sql(dialect="bigquery"))
+            return sql[: token.end + 1], sql[token.end + 1 :].strip().rstrip(";").strip()
+    raise BigQueryError("Syntax error: CREATE VIEW needs AS and a query")
 
 
 # Functions

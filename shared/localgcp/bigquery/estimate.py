@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -36,6 +36,27 @@ class Scan:
     table: TableName
     columns: frozenset[str] | None
     conditions: tuple[Tree, ...] = ()
+
+
+# The bytes of what a statement reads: by table, then by partition and column.
+Cells = dict[TableName, dict[tuple[str | None, str], int]]
+
+
+@dataclass
+class Reading:
+    """What a statement reads, with all queries that run inside it. A column of a partition counts once."""
+
+    cells: Cells = field(default_factory=dict)
+    exact: bool = True
+
+    def add(self, cells: Cells, exact: bool) -> None:
+        for name, found in cells.items():
+            self.cells[name] = self.cells.get(name, {}) | found
+        self.exact = self.exact and exact
+
+    @property
+    def sizes(self) -> dict[TableName, int]:
+        return {name: sum(found.values()) for name, found in self.cells.items()}
 
 
 def scans_of(tree: Tree, resources: dict[TableName, Resource]) -> tuple[list[Scan], bool]:

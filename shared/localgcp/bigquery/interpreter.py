@@ -101,9 +101,10 @@ class Interpreter:
             return compiled.duckdb, session.result_fields(compiled)
 
     def _value(self, expression: str) -> Any:
-        sql, _ = self._compiled(expression)
-        with self.session.lock, self.session.in_words_of(f"SELECT {expression}"):
-            rows = self.session.run_duckdb(sql).fetchall()
+        with self.session.lock, self.session.keeping():
+            sql, _ = self._compiled(expression)
+            with self.session.in_words_of(f"SELECT {expression}"):
+                rows = self.session.run_duckdb(sql).fetchall()
         return rows[0][0] if rows else None
 
     def _is_true(self, expression: str) -> bool:
@@ -119,7 +120,7 @@ class Interpreter:
         self.outcomes.append(outcome)
 
     def _declare_step(self, step: script.Declare) -> None:
-        with self.session.lock:
+        with self.session.lock, self.session.keeping():
             if step.type is None:
                 if step.default is None:
                     raise BigQueryError("A variable without a default needs a type")
@@ -137,7 +138,7 @@ class Interpreter:
                     self._declare(name, kind, expression)
 
     def _set_step(self, step: script.Set) -> None:
-        with self.session.lock:
+        with self.session.lock, self.session.keeping():
             if len(step.names) == 1:
                 sql, _ = self._compiled(step.value)
                 with self.session.in_words_of(step.value):
@@ -274,7 +275,7 @@ class Interpreter:
         session = self.session
         parameters, variables = session.parameters, session.variables
         made: dict[str, Tree] = {}
-        with session.lock:
+        with session.lock, session.keeping():
             for position, (value, name) in enumerate(step.using, 1):
                 sql, fields = self._compiled(value)
                 key = (name or f"_{position}").lower()

@@ -494,11 +494,22 @@ def _fallback(macro: str) -> str | None:
     return f"{name}_ANY" + ", ".join(f"({', '.join(names)}) AS {body}" for _, names, body in chosen.values())
 
 
+def _is_nan(value: str) -> str:
+    """The test for a value of a type that is not known yet."""
+    return f"(typeof({value}) = 'DOUBLE' AND CAST({value} AS VARCHAR) = 'nan')"
+
+
 _DATES = "('DATE', 'TIMESTAMP', 'TIMESTAMP WITH TIME ZONE')"
 _FALLBACKS = {
     "LOCAL_STRING": "(x) AS py_any_text(typeof(x), x)",
     "LOCAL_JOINED": "(x) AS py_any_text(typeof(x), x)",
     "LOCAL_TEXT": "(x) AS py_any_text(typeof(x), x), (x, zone) AS py_string_in_zone(x, zone)",
+    "LOCAL_NAN_FIRST": f"(x) AS CASE WHEN x IS NULL THEN -1 WHEN {_is_nan('x')} THEN 0 ELSE 1 END",
+    **{
+        f"LOCAL_{name}": f"(a, b) AS a {operator} b AND NOT {_is_nan('a')} AND NOT {_is_nan('b')}"
+        for name, operator in (("EQ", "="), ("LT", "<"), ("LTE", "<="), ("GT", ">"), ("GTE", ">="))
+    },
+    "LOCAL_NEQ": f"(a, b) AS a <> b OR {_is_nan('a')} OR {_is_nan('b')}",
     "LOCAL_NUMERIC": "(x) AS py_to_numeric(x)",
     "LOCAL_BIGNUMERIC": "(x) AS py_to_bignumeric(x)",
     "LOCAL_JSON_PART": "(x, p) AS CASE WHEN typeof(x) = 'JSON' THEN py_fail('UNIMPLEMENTED: JSON_QUERY of an "

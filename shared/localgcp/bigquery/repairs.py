@@ -8,20 +8,21 @@ Calls of functions by name are the matter of `calls`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlglot import exp
 
-from localgcp.bigquery import calls, weeks
+from localgcp.bigquery import calls, nan, weeks
 from localgcp.bigquery.calls import call as _call
 from localgcp.bigquery.errors import BigQueryError, unimplemented
 from localgcp.bigquery.syntax import Tree
 
 
-def repair(tree: Tree, has_numeric: bool = False) -> Tree:
+def repair(tree: Tree, has_numeric: bool = False, nan_columns: Collection[str] = ()) -> Tree:
     """The tree with every known difference put right. Raises BigQueryError for those that cannot be.
 
-    `has_numeric` says that a value may be NUMERIC without the text saying so: a column, a parameter.
+    `has_numeric` says that a value may be NUMERIC without the text saying so: a column, a parameter. `nan_columns` are
+    the names, in lower case, under which the tables hold a NaN.
     """
     nodes = list(tree.walk())
     changes = dict(_CHANGES)
@@ -29,8 +30,7 @@ def repair(tree: Tree, has_numeric: bool = False) -> Tree:
     decimals = "_BIG" if has_big else "_NUM" if has_numeric or any(_names_numeric(node) for node in nodes) else ""
     if decimals:
         changes |= _BIG_CHANGES if has_big else _NUMERIC_CHANGES
-    if any(_may_be_nan(node) for node in nodes):
-        changes |= _NAN_CHANGES
+    changes |= nan.changes_for(nodes, nan_columns)
     # Inner nodes first: what is put in the place of an outer one contains the inner ones as they are by then.
     for node in reversed(nodes):
         if isinstance(node, exp.Anonymous):
@@ -51,13 +51,6 @@ def _names_numeric(node: Tree) -> bool:
     if isinstance(node, exp.DataType):
         return bool(node.this == exp.DType.DECIMAL)
     return isinstance(node, exp.Anonymous) and node.name.upper() in ("PARSE_NUMERIC", "PARSE_BIGNUMERIC")
-
-
-def _may_be_nan(node: Tree) -> bool:
-    """Whether a NaN enters here. DuckDB orders NaN as the largest number and equal to itself."""
-    if isinstance(node, exp.Literal):
-        return bool(node.is_string and node.name.lower().strip("+-") == "nan")
-    return isinstance(node, exp.Anonymous) and node.name.upper() == "IEEE_DIVIDE"
 
 
 def _array_access(node: Tree) -> Tree | None:
@@ -209,10 +202,6 @@ def _average(name: str) -> Callable[[Tree], Tree | None]:
     return lambda node: _call(name, node.this) if _plain_aggregate(node) else None
 
 
-def _least(node: Tree) -> Tree | None:
-    return _call("LOCAL_MIN", node.this) if _plain_aggregate(node) and not node.expressions else None
-
-
 def _sum(node: Tree) -> Tree | None:
     """A sum of booleans is an error in BigQuery."""
     argument = node.this
@@ -220,21 +209,6 @@ def _sum(node: Tree) -> Tree | None:
         argument.set("expressions", [_call("LOCAL_NUMBER", part) for part in argument.expressions])
     elif not isinstance(argument, (exp.HavingMax, exp.Order, exp.Limit)):
         node.set("this", _call("LOCAL_NUMBER", argument))
-    return None
-
-
-def _ordered(node: Tree) -> Tree | None:
-    """NaN before every other number. Only where the key is an expression of the query itself."""
-    order = node.parent
-    if not isinstance(order, exp.Order) or isinstance(node.this, exp.Literal):
-        return None
-    select = order.parent
-    if isinstance(select, exp.Select) and (select.args.get("distinct") or select.args.get("group")):
-        raise unimplemented("ORDER BY of grouped or distinct rows where a NaN may be among them")
-    if isinstance(select, exp.SetOperation):
-        raise unimplemented("ORDER BY of a set operation where a NaN may be among the rows")
-    first = exp.Ordered(this=_call("LOCAL_NAN_FIRST", node.this), desc=bool(node.args.get("desc")), nulls_first=True)
-    order.set("expressions", [part for one in order.expressions for part in ((first, one) if one is node else (one,))])
     return None
 
 
@@ -393,10 +367,8 @@ def _bytes(node: Tree) -> Tree | None:
     text = node.name
     if text.isascii() and "\\" not in text and text.isprintable():
         return None
-    # The tokenizer has resolved the escapes that stand for characters and left those of bytes.
+    # `syntax.resolve_escapes` has left no other escapes.
     plain = re.sub(rb"\\x([0-9a-fA-F]{2})", lambda found: bytes([int(found[1], 16)]), text.encode())
-    if b"\\" in plain:
-        raise unimplemented("an octal or Unicode escape in a bytes literal", "use \\x")
     return _call("FROM_HEX", exp.Literal.string(plain.hex()))
 
 
@@ -452,16 +424,6 @@ _BIG_CHANGES: dict[type, Callable[[Tree], Tree | None]] = {
     exp.Div: _binary("LOCAL_DIVIDE_BIG"),
     exp.Mul: _binary("LOCAL_MULTIPLY_BIG"),
     exp.Avg: _average("LOCAL_AVG_BIG"),
-}
-_NAN_CHANGES: dict[type, Callable[[Tree], Tree | None]] = {
-    exp.EQ: _binary("LOCAL_EQ"),
-    exp.NEQ: _binary("LOCAL_NEQ"),
-    exp.LT: _binary("LOCAL_LT"),
-    exp.LTE: _binary("LOCAL_LTE"),
-    exp.GT: _binary("LOCAL_GT"),
-    exp.GTE: _binary("LOCAL_GTE"),
-    exp.Min: _least,
-    exp.Ordered: _ordered,
 }
 
 

@@ -6,8 +6,8 @@ subquery, so later steps need no catalog to know what is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
@@ -26,11 +26,15 @@ class Names:
     project: str
     dataset: DatasetName | None = None
     temporary: dict[str, TableName] = field(default_factory=dict)
-    registered: frozenset[str] = frozenset()
+    registered: Collection[str] = frozenset()
     # Registers a view of INFORMATION_SCHEMA and returns the name it is registered under.
     information_schema: Callable[[DatasetName | None, str], str] | None = None
     # Those of the suffixes that a condition on _TABLE_SUFFIX lets through.
     filter_suffixes: Callable[[list[str], Tree], list[str]] | None = None
+    # The query of a view in plain SQL, without the calls that somebody else answers.
+    view_text: Callable[[str, tuple[TableName, ...]], str] | None = None
+    # The views that the statement stands in.
+    views: tuple[TableName, ...] = ()
 
     def table(self, node: exp.Table) -> TableName:
         """The full name that a table node means. Raises BigQueryError when it lacks a dataset."""
@@ -53,7 +57,7 @@ class Names:
 
 def resolve(tree: Tree, names: Names) -> Tree:
     """The tree with its tables resolved; `tree` itself is changed. Raises BigQueryError, notFound among others."""
-    return _resolve(tree, names, views=())
+    return _resolve(tree, names, names.views)
 
 
 def _resolve(tree: Tree, names: Names, views: tuple[TableName, ...]) -> Tree:
@@ -83,9 +87,12 @@ def _replacement(node: exp.Table, names: Names, views: tuple[TableName, ...]) ->
     if resource["type"] == "VIEW":
         if name in views:
             raise BigQueryError(f"View {name} refers to itself")
-        body = syntax.parse(resource["view"]["query"])
+        query = resource["view"]["query"]
+        if names.view_text is not None:
+            query = names.view_text(query, (*views, name))
+        body = syntax.parse(query)
         syntax.refuse(body)
-        inner = Names(names.catalog, name.project, None, {}, names.registered, names.information_schema)
+        inner = replace(names, project=name.project, dataset=None, temporary={}, filter_suffixes=None)
         return _subquery(node, _resolve(body, inner, (*views, name)), name.table)
     if not resource["schema"].get("fields"):
         raise BigQueryError(f"Table {name} does not have a schema.", "invalid")

@@ -7,7 +7,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute
 from sqlglot import exp
 
-from localgcp.bigquery import ddl, dml, estimate, repairs, syntax, types
+from localgcp.bigquery import ddl, dml, estimate, nan, repairs, syntax, types
 from localgcp.bigquery import information_schema as views
 from localgcp.bigquery.arrow import normalise
 from localgcp.bigquery.binding import bind_names, bind_parameters, check_aliases
@@ -36,7 +36,7 @@ from localgcp.bigquery.syntax import Tree
 from localgcp.bigquery.translate import to_duckdb
 from localgcp.bigquery.typed import check_comparisons, keep_numeric
 from localgcp.bigquery.types import Field
-from localgcp.bigquery.unnest import finish, flatten_structs
+from localgcp.bigquery.unnest import finish, flatten_structs, name_ordered
 
 SCRATCH = "_script"
 
@@ -70,6 +70,7 @@ class Engine:
         self.registered: dict[str, pa.Table] = {}
         self.running: str | None = None  # the job whose statement the connection is at
         self._partitions: dict[TableName, dict[str | None, Partition]] = {}
+        self._nan_columns: dict[TableName, set[str]] = {}
         self._counter = itertools.count(1)
         self._has_spatial = False
         self.library = Library(self.connection)
@@ -156,8 +157,10 @@ class Engine:
         self.catalog.version += 1
         if name is None:
             self._partitions.clear()
+            self._nan_columns.clear()
         else:
             self._partitions.pop(name, None)
+            self._nan_columns.pop(name, None)
 
     def partitions(self, name: TableName) -> dict[str | None, Partition]:
         """Rows and bytes of each column by partition id; the id is None in a table without partitions."""
@@ -169,6 +172,18 @@ class Engine:
             rows = self.connection.execute(estimate.statistics_query(name, resource)).fetchall()
             self._partitions[name] = {row[0]: (row[1], dict(zip(columns, row[2:]))) for row in rows}
         return self._partitions[name]
+
+    def nan_columns(self, name: TableName) -> set[str]:
+        """The names, in lower case, of a table's columns that hold a NaN, and of the fields in these."""
+        if name not in self._nan_columns:
+            fields = [f for f in self.catalog.table(name)["schema"].get("fields", []) if nan.test_of(f)]
+            found = None
+            if fields:
+                tests = ", ".join(str(nan.test_of(field)) for field in fields)
+                found = self.connection.execute(f"SELECT {tests} FROM {name.duckdb}").fetchone()
+            held = [field for field, holds in zip(fields, found or ()) if holds]
+            self._nan_columns[name] = set().union(*(nan.names_in(field) for field in held))
+        return self._nan_columns[name]
 
     def row_count(self, name: TableName) -> int:
         return sum(rows for rows, _ in self.partitions(name).values())
@@ -192,7 +207,7 @@ class Compiled:
     # The names of the result's columns as the query says them: None for one without; empty when * stands among them.
     output: list[str | None]
     exact: bool = True
-    sizes: dict[TableName, int] = field(default_factory=dict)
+    cells: estimate.Cells = field(default_factory=dict)
     # Whether it means the same as long as no table changes: not what the time of the day comes into.
     lasting: bool = False
 
@@ -217,7 +232,11 @@ class Session:
         self.last: Outcome | None = None
         self._suffix = engine.fresh_name()
         self._session_variables: list[str] = []
-        self._views: list[str] = []
+        # Tables that live as long as the statement that reads them: those of INFORMATION_SCHEMA, results of ML calls.
+        self._kept = ExitStack()
+        self._depth = 0
+        self._reading = estimate.Reading()
+        self._inside: tuple[TableName, ...] = ()  # the views in whose text this session's statements stand
         self.sql = ""
         self.parameters: dict[str, Tree] = {}
         with self.lock:
@@ -259,6 +278,9 @@ class Session:
     def unregister(self, name: str) -> None:
         self.engine.unregister(name)
 
+    def check(self, sql: str) -> None:
+        self.dry_run(sql)
+
     # One statement
 
     def parse(self, sql: str) -> Tree:
@@ -269,33 +291,48 @@ class Session:
 
     def execute(self, sql: str) -> Outcome:
         """Runs one statement of SQL, whoever runs its kind. Raises BigQueryError."""
-        for hook in self.engine.statements:
-            if hook.handles(sql):
+        with self._counted():
+            hook = self._hook(sql)
+            if hook is not None and not ddl.makes_view(sql):
                 return self._run_hook(hook, sql)
-        with self.lock, self.in_words_of(sql):
-            self.engine.running = self.job_id
-            plan = self.engine.plan(self._plan_key(sql)) if self._is_plain else None
-            self.last = self._dispatch(self.parse(sql), sql) if plan is None else self._run_query(plan, sql)
+            with self.lock, self.in_words_of(sql):
+                self.engine.running = self.job_id
+                plan = self.engine.plan(self._plan_key(sql)) if self._is_plain else None
+                self.last = self._run_query(plan, sql) if plan else self._dispatch(self._parsed(sql, hook), sql)
         self.last.text = sql
         self.system["@@row_count"] = exp.Literal.number(self.last.affected or 0)
         return self.last
 
-    def _run_hook(self, hook: Statements, sql: str) -> Outcome:
-        job = JobContext(self.job_id, self.project, self.dataset.dataset if self.dataset else None)
-        self.last = None
+    def _hook(self, sql: str) -> Statements | None:
+        return next((hook for hook in self.engine.statements if hook.handles(sql)), None)
+
+    def _parsed(self, sql: str, hook: Statements | None) -> Tree:
+        """The tree of a statement. A view's query that is somebody else's to read does not come into it."""
+        return self.parse(sql if hook is None else f"{ddl.view_parts(sql)[0]} SELECT 1 AS v")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """What runs inside one statement counts as its reading."""
+        if not self._depth:
+            self._reading = estimate.Reading()
+        self._depth += 1
         try:
-            table = hook.run(sql, self, job)
-        except BigQueryError:
-            raise
-        except duckdb.Error as error:
-            raise from_duckdb(error, syntax.locator(sql)) from error
-        except Exception as error:
-            raise from_hook(error) from error
+            yield
+        finally:
+            self._depth -= 1
+
+    @property
+    def _job(self) -> JobContext:
+        return JobContext(self.job_id, self.project, self.dataset.dataset if self.dataset else None)
+
+    def _run_hook(self, hook: Statements, sql: str) -> Outcome:
+        self.last = None
+        with _hook_errors(sql):
+            table = hook.run(sql, self, self._job)
         words = [token.text.upper() for token in syntax.tokenize(sql)[:6]]
         if "MODEL" in words and words[0] in ("CREATE", "DROP", "EXPORT", "ALTER"):
-            return Outcome(
-                f"{words[0]}_MODEL", ddl_operation={"CREATE": "CREATE", "DROP": "DROP"}.get(words[0]), text=sql
-            )
+            operation = {"CREATE": "CREATE", "DROP": "DROP"}.get(words[0])
+            return self._charged(Outcome(f"{words[0]}_MODEL", ddl_operation=operation, text=sql))
         # A query around an ML function comes back here through `query`, with its own statement type and bytes.
         inner = self.last or Outcome("SELECT")
         if table is not None and table is not inner.table and inner.statement_type == "SELECT":
@@ -305,11 +342,25 @@ class Session:
 
     def dry_run(self, sql: str) -> Outcome:
         """What a statement would read and give, without running it. Raises BigQueryError as it would."""
-        if any(hook.handles(sql) for hook in self.engine.statements):
-            words = [token.text.upper() for token in syntax.tokenize(sql)[:6]]
-            return Outcome(f"{words[0]}_MODEL" if "MODEL" in words and words[0] == "CREATE" else "SELECT")
+        with self._counted():
+            hook = self._hook(sql)
+            if hook is not None and not ddl.makes_view(sql):
+                return self._dry_run_hook(hook, sql)
+            self.last = self._dry_run(sql, hook)
+            return self.last
+
+    def _dry_run_hook(self, hook: Statements, sql: str) -> Outcome:
+        self.last = None
+        with _hook_errors(sql):
+            hook.dry_run(sql, self, self._job)
+        words = [token.text.upper() for token in syntax.tokenize(sql)[:6]]
+        if "MODEL" in words and words[0] in ("CREATE", "DROP", "EXPORT", "ALTER"):
+            return self._charged(Outcome(f"{words[0]}_MODEL"))
+        return self.last or Outcome("SELECT")
+
+    def _dry_run(self, sql: str, hook: Statements | None) -> Outcome:
         with self.lock, self.in_words_of(sql):
-            tree = self.parse(sql)
+            tree = self._parsed(sql, hook)
             if isinstance(tree, exp.Query):
                 compiled = self.compile(tree, sql=sql)
                 outcome = Outcome("SELECT", fields=self.result_fields(compiled))
@@ -330,7 +381,8 @@ class Session:
         """DuckDB's errors as BigQuery's, with places in this text."""
         self.sql = sql
         try:
-            yield
+            with self.keeping():
+                yield
         except duckdb.InterruptException:
             raise BigQueryError("Job execution was cancelled: User requested cancellation", "stopped") from None
         except duckdb.Error as error:
@@ -342,9 +394,19 @@ class Session:
             raise
         finally:
             self.engine.running = None
-            for name in self._views:
-                self.engine.unregister(name)
-            self._views.clear()
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """What is registered for a statement stays until the outermost of these is left."""
+        outer, self._kept_by = self._kept_by, self._kept_by + 1
+        try:
+            yield
+        finally:
+            self._kept_by = outer
+            if not outer:
+                self._kept.close()
+
+    _kept_by = 0
 
     def _restore(self) -> None:
         """DuckDB gives up a whole transaction at an error in it.
@@ -383,7 +445,7 @@ class Session:
     @property
     def _is_plain(self) -> bool:
         """Whether a text means here what it means in any other session of the same default dataset."""
-        return not (self.parameters or self.variables or self.functions or self.temporary or self._views)
+        return not (self.parameters or self.variables or self.functions or self.temporary)
 
     def _plan_key(self, sql: str) -> PlanKey:
         return sql, self.project, self.dataset
@@ -424,9 +486,11 @@ class Session:
             self.project,
             None if without_default else self.dataset,
             self.temporary,
-            frozenset(self.engine.registered),
+            self.engine.registered.keys(),
             self._information_schema,
             self._filter_suffixes,
+            self.view_text,
+            self._inside,
         )
 
     def compile(self, tree: Tree, sql: str | None = None, without_default: bool = False) -> Compiled:
@@ -444,18 +508,21 @@ class Session:
         check_aliases(tree, columns, syntax.locator(self.sql))
         tree = resolve(tree, self.names(without_default))
         tree = flatten_structs(tree, self._fields_of)
+        tree = name_ordered(tree)
         check_comparisons(tree, self._fields_of, syntax.locator(self.sql))
         tree = keep_numeric(tree, self._fields_of)
         output = repairs.output_names(tree)
-        reads, sizes, exact = self._estimate(tree)
-        tree = repairs.repair(tree, bool(self.parameters or self.variables) or self._has_numeric(reads))
+        cells, exact = self._estimate(tree)
+        reads = list(cells)
+        has_numeric = bool(self.parameters or self.variables) or self._has_numeric(reads)
+        tree = repairs.repair(tree, has_numeric, self._nan_columns(reads))
         text = tree.sql(dialect="bigquery")
         # The user's own text where nothing had to be changed: writing a tree out again can lose what sqlglot misreads.
         # So can passing it on: the translation takes `.5` for a NUMERIC.
         own = sql if sql and text == before and not re.search(r"(?<![\w)\]`])\.\d", sql) else None
         duckdb_sql = finish(to_duckdb(own or text, self.project))
         self.engine.provide(duckdb_sql)
-        return Compiled(duckdb_sql, reads, output, exact, sizes, lasting="CURRENT_" not in text.upper())
+        return Compiled(duckdb_sql, reads, output, exact, cells, lasting="CURRENT_" not in text.upper())
 
     def result_fields(self, compiled: Compiled) -> list[Field]:
         """The fields of a query's result, without running it."""
@@ -467,7 +534,7 @@ class Session:
         fixed = self.engine.retyped.get(sql, sql)
         for _ in range(_MOST_MACROS):
             try:
-                cursor = self.connection.execute(fixed)
+                cursor = self._execute(fixed)
             except duckdb.BinderException as error:
                 found = re.search(r"Macro (LOCAL_\w+)\(\) (?:has multiple overloads|does not support)", str(error))
                 if found is None or found[1].endswith("_ANY"):
@@ -486,6 +553,16 @@ class Session:
                 return cursor
         raise BigQueryError("UNIMPLEMENTED: a statement with so many functions of aggregates is not emulated locally.")
 
+    def _execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        """Runs a text. DuckDB moves a filter with random() below DISTINCT, where it is drawn for every single row."""
+        if "random()" not in sql.lower():
+            return self.connection.execute(sql)
+        self.connection.execute("SET disabled_optimizers = 'filter_pushdown'")
+        try:
+            return self.connection.execute(sql)
+        finally:
+            self.engine.connection.cursor().execute("RESET disabled_optimizers")
+
     def constant(self, node: Tree) -> Any:
         """The Python value of a constant GoogleSQL expression, of an OPTIONS item for example."""
         if isinstance(node, exp.Literal) and node.is_string:
@@ -500,6 +577,9 @@ class Session:
 
     def _has_numeric(self, names: Sequence[TableName]) -> bool:
         return any("NUMERIC" in str(self._fields_of(name)) for name in names)
+
+    def _nan_columns(self, names: Sequence[TableName]) -> set[str]:
+        return set().union(*(self.engine.nan_columns(name) for name in names))
 
     def _columns_of(self, node: exp.Table) -> set[str] | None:
         if len(node.parts) == 1 and node.name in self.engine.registered:
@@ -535,8 +615,21 @@ class Session:
         table = views.build(view, dataset, self.catalog, self.project, partitions)
         name = self.engine.fresh_name()
         self.engine.register(name, table)
-        self._views.append(name)
+        self._kept.callback(self.engine.unregister, name)
         return name
+
+    def view_text(self, query: str, views: tuple[TableName, ...] = ()) -> str:
+        """A view's query with the calls in it that somebody else answers as tables, as they are at this moment."""
+        hook = self._hook(query)
+        if hook is None:
+            return query
+        inner = Session(self.engine, views[-1].project if views else self.project, None, {}, self.job_id)
+        inner._depth, inner._reading, inner._inside = 1, self._reading, views
+        inner.billing_limit = self.billing_limit
+        with _hook_errors(query):
+            text = self._kept.enter_context(hook.resolved(query, inner))
+        self.engine.running = self.job_id
+        return text
 
     def _filter_suffixes(self, suffixes: list[str], condition: Tree) -> list[str]:
         table = pa.table({"_TABLE_SUFFIX": pa.array(suffixes, pa.string())})
@@ -557,8 +650,8 @@ class Session:
 
     # Bytes
 
-    def _estimate(self, tree: Tree) -> tuple[list[TableName], dict[TableName, int], bool]:
-        """The tables that a resolved statement reads, the bytes of each, and whether these are exact.
+    def _estimate(self, tree: Tree) -> tuple[estimate.Cells, bool]:
+        """The bytes that a resolved statement reads, with an entry for each of its tables, and whether they are exact.
 
         Raises BigQueryError when a table asks for a filter that is missing.
         """
@@ -568,11 +661,10 @@ class Session:
         resources = {name: self.catalog.table(name) for name in reads}
         scans, exact = self.engine.scans(tree, resources)
         # A column of a partition counts once, however often a query names its table.
-        cells: dict[TableName, dict[tuple[str | None, str], int]] = {name: {} for name in reads}
+        cells: estimate.Cells = {name: {} for name in reads}
         for scan in scans:
             cells[scan.table] |= self._scanned(scan, resources[scan.table])
-        sizes = {name: sum(found.values()) for name, found in cells.items()}
-        return reads, sizes, exact
+        return cells, exact
 
     def _scanned(self, scan: estimate.Scan, resource: Resource) -> dict[tuple[str | None, str], int]:
         """The bytes that a scan reads, by partition and column."""
@@ -597,16 +689,23 @@ class Session:
 
     def charge(self, outcome: Outcome, compiled: Compiled) -> None:
         """Writes the estimate of a statement into what it has done."""
-        outcome.referenced = list(compiled.reads)
-        outcome.bytes_processed = sum(compiled.sizes.values())
-        outcome.bytes_billed = estimate.billed(compiled.sizes)
-        outcome.bytes_exact = compiled.exact
+        self._reading.add(compiled.cells, compiled.exact)
+        self._charged(outcome)
         if self.billing_limit is not None and outcome.bytes_billed > self.billing_limit:
             raise BigQueryError(
                 f"Query exceeded limit for bytes billed: {self.billing_limit}. "
                 f"{outcome.bytes_billed} or higher required.",
                 "bytesBilledLimitExceeded",
             )
+
+    def _charged(self, outcome: Outcome) -> Outcome:
+        """The outcome with what was read so far."""
+        sizes = self._reading.sizes
+        outcome.referenced = sorted(sizes, key=str)
+        outcome.bytes_processed = sum(sizes.values())
+        outcome.bytes_billed = estimate.billed(sizes)
+        outcome.bytes_exact = self._reading.exact
+        return outcome
 
     # Changes
 
@@ -671,6 +770,19 @@ class Session:
         finally:
             self.lock.release()
         return Outcome("COMMIT_TRANSACTION" if commit else "ROLLBACK_TRANSACTION")
+
+
+@contextmanager
+def _hook_errors(sql: str) -> Iterator[None]:
+    """The errors of whoever else reads a statement as BigQuery's."""
+    try:
+        yield
+    except BigQueryError:
+        raise
+    except duckdb.Error as error:
+        raise from_duckdb(error, syntax.locator(sql)) from error
+    except Exception as error:
+        raise from_hook(error) from error
 
 
 def _renamed(fields: list[Field], output: list[str | None]) -> list[Field]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,9 @@ class Sql(Protocol):
 
     def query(self, sql: str) -> pa.Table:
         """The rows of any statement of GoogleSQL; a table without columns for one that has no rows."""
+
+    def check(self, sql: str) -> None:
+        """Raises what `query` would raise before it reads any row, and counts the bytes that it would read."""
 
     def register(self, name: str, table: pa.Table) -> None:
         """Makes an Arrow table readable under a bare name."""
@@ -39,6 +43,12 @@ class Statements(Protocol):
 
     def run(self, sql: str, engine: Sql, job: JobContext) -> pa.Table | None:
         """Runs it; None when it has no rows, as CREATE MODEL."""
+
+    def dry_run(self, sql: str, engine: Sql, job: JobContext) -> None:
+        """Reads what `run` would read and checks what can be, by `engine`, and leaves everything as it is."""
+
+    def resolved(self, sql: str, engine: Sql, dataset: str | None = None) -> AbstractContextManager[str]:
+        """The text of a query as one of plain SQL, which the engine can run while the context is open."""
 
     def models(self, project: str, dataset: str) -> list[dict[str, Any]]:
         """The models of a dataset as resources of the REST API (`modelReference`, `modelType`, …)."""

@@ -24,10 +24,19 @@ Tree: TypeAlias = Any
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
+# rb'…' in all its spellings, which sqlglot does not know.
+_RAW_BYTES = [
+    (prefix + quote, quote)
+    for prefix in ("rb", "rB", "Rb", "RB", "br", "bR", "Br", "BR")
+    for quote in ("'", '"', "'''", '"""')
+]
+
+
 class _Dialect(BigQuery):
     """BigQuery's dialect for cutting text into tokens only."""
 
     class Tokenizer(BigQuery.Tokenizer):
+        RAW_STRINGS: ClassVar[list[Any]] = [*BigQuery.Tokenizer.RAW_STRINGS, *_RAW_BYTES]
         # sqlglot makes one string of everything behind WHILE, BEGIN, EXECUTE …, which scripts must look into.
         COMMANDS: ClassVar[set[TokenType]] = set()
 
@@ -104,15 +113,76 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|[xX]([0-9a-fA-F]
 
 
 def resolve_escapes(sql: str) -> str:
-    r"""The text with \u, \U, \x and octal escapes in its string literals as the characters that they stand for."""
-    if not re.search(r"\\[uUxX0-3]", sql):
+    r"""The text with its literals in the one form that sqlglot reads as BigQuery does.
+
+    \u, \U, \x and octal escapes in strings become the characters that they stand for, bytes have \x escapes only.
+    """
+    if "\\" not in sql and not _RAW_PREFIX.search(sql):
         return sql
     parts, place = [], 0
     for token in tokenize(sql):
-        if token.token_type is TokenType.STRING:
-            parts += [sql[place : token.start], _ESCAPE.sub(_character, sql[token.start : token.end + 1])]
+        written = sql[token.start : token.end + 1]
+        made = _LITERALS[token.token_type](written) if token.token_type in _LITERALS else written
+        if made != written:
+            parts += [sql[place : token.start], made]
             place = token.end + 1
     return "".join([*parts, sql[place:]])
+
+
+_RAW_PREFIX = re.compile(r"(?:[rR][bB]|[bB][rR])['\"]")
+_LITERAL = re.compile(r"""([A-Za-z]*)('{3}|"{3}|'|")(.*)\2""", re.S)
+_BYTE = re.compile(r"\\(?:[xX]([0-9a-fA-F]{2})|([0-3][0-7]{2})|(.))", re.S)
+_CONTROL = dict(zip("abfnrtv", "\a\b\f\n\r\t\v"))
+
+
+def _string(written: str) -> str:
+    return _ESCAPE.sub(_character, written)
+
+
+def _raw(written: str) -> str:
+    """A raw literal with a quote in it, behind a backslash that belongs to its value, and raw bytes: not raw then."""
+    found = _LITERAL.fullmatch(written)
+    if found is None:
+        return written
+    prefix, quote, body = found.groups()
+    if "b" in prefix.lower():
+        return _bytes_literal(body.encode())
+    if f"\\{quote[0]}" not in body:
+        return written
+    escaped = body.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    return f"'{escaped}'"
+
+
+def _bytes(written: str) -> str:
+    found = _LITERAL.fullmatch(written)
+    if found is None or "\\" not in written:
+        return written
+    value, place = b"", 0
+    for escape in _BYTE.finditer(found[3]):
+        value += found[3][place : escape.start()].encode() + _byte(escape)
+        place = escape.end()
+    return _bytes_literal(value + found[3][place:].encode())
+
+
+def _byte(found: re.Match[str]) -> bytes:
+    if found[1] or found[2]:
+        return bytes([int(found[1], 16) if found[1] else int(found[2], 8)])
+    if found[3] in "\\?\"'`":
+        return found[3].encode()
+    if found[3] not in _CONTROL:
+        raise BigQueryError(f"Syntax error: Illegal escape sequence: {found[0]}")
+    return _CONTROL[found[3]].encode()
+
+
+def _bytes_literal(value: bytes) -> str:
+    return "b'" + "".join(chr(c) if c < 128 and chr(c).isalnum() else f"\\x{c:02x}" for c in value) + "'"
+
+
+_LITERALS: dict[TokenType, Callable[[str], str]] = {
+    TokenType.STRING: _string,
+    TokenType.RAW_STRING: _raw,
+    TokenType.BYTE_STRING: _bytes,
+}
 
 
 def _character(found: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import sqlglot
 from sqlglot import exp
 
+from localgcp.bigquery.binding import cte_of
 from localgcp.bigquery.errors import unimplemented
 from localgcp.bigquery.names import TableName
 from localgcp.bigquery.syntax import Tree
@@ -54,6 +55,16 @@ def _element(array: Tree, select: exp.Select, fields_of: FieldsOf) -> list[Field
                 else None
             )
         return [{"name": part.name, "type": "", "mode": "NULLABLE"} for part in first.expressions]
+    if isinstance(array, exp.Array) and isinstance(array.expressions[0], exp.Select):
+        inner = array.expressions[0]
+        if inner.args.get("kind") != "STRUCT" or any(item.is_star for item in inner.expressions):
+            return None
+        return [{"name": item.alias_or_name, "type": "", "mode": "NULLABLE"} for item in inner.expressions]
+    if isinstance(array, exp.ArrayAgg):
+        value = array.this
+        while isinstance(value, (exp.Order, exp.Limit, exp.Distinct)):
+            value = value.this if not isinstance(value, exp.Distinct) else value.expressions[0]
+        return _element(exp.Array(expressions=[value.copy()]), select, fields_of)
     if isinstance(array, _PLAIN) or (
         isinstance(array, exp.Cast) and array.to.is_type("array") and not array.to.find(exp.ColumnDef)
     ):
@@ -82,6 +93,14 @@ def _field_here(path: list[str], select: exp.Select, fields_of: FieldsOf) -> Fie
         if isinstance(source, exp.Table) and source.catalog:
             fields = fields_of(TableName(source.catalog, source.db, source.name))
         alias = source.alias_or_name.lower()
+        query = source.this if isinstance(source, exp.Subquery) else None
+        cte = cte_of(source) if isinstance(source, exp.Table) and not source.catalog else None
+        if cte is not None and source.find_ancestor(exp.CTE) is not cte:  # a recursive one says nothing new
+            query = cte.this
+        if query is not None:
+            rest = path[1:] if path[0].lower() == alias and len(path) > 1 else path
+            column = _output_field(rest[0], query, fields_of)
+            fields = [column] if column else []
         if isinstance(source, exp.Unnest):
             columns = source.args["alias"].columns if source.args.get("alias") else []
             alias = columns[0].name.lower() if columns else ""
@@ -91,6 +110,41 @@ def _field_here(path: list[str], select: exp.Select, fields_of: FieldsOf) -> Fie
         if found := _walk(rest, fields):
             return found
     return None
+
+
+def _output_field(name: str, query: Tree, fields_of: FieldsOf) -> Field | None:
+    """The field that a column of a subquery is, if its text says so."""
+    while isinstance(query, (exp.SetOperation, exp.Subquery)):
+        query = query.this
+    if not isinstance(query, exp.Select):
+        return None
+    for item in query.expressions:
+        if item.is_star:
+            if found := _field_here([name], query, fields_of):
+                return found
+        elif item.alias_or_name.lower() == name.lower():
+            value = item.unalias()
+            if isinstance(value, (exp.Column, exp.Dot)):
+                found = _field([part.name for part in value.parts], query, fields_of)
+                return found | {"name": name} if found else None
+            element = _element(value, query, fields_of)
+            return {"name": name, "type": "", "mode": "REPEATED", "fields": element} if element is not None else None
+    return None
+
+
+def name_ordered(tree: Tree) -> Tree:
+    """`SELECT t.a … ORDER BY a`: the column's name is an alias too, which DuckDB must be told."""
+    for select in tree.find_all(exp.Select):
+        order = select.args.get("order")
+        if order is None:
+            continue
+        used = {c.name.lower() for one in order.expressions for c in one.find_all(exp.Column) if len(c.parts) == 1}
+        names = [item.alias_or_name.lower() for item in select.expressions]
+        for item in select.expressions:
+            name = item.parts[-1].name if isinstance(item, (exp.Column, exp.Dot)) and len(item.parts) > 1 else ""
+            if name and not item.is_star and name.lower() in used and names.count(name.lower()) == 1:
+                item.replace(exp.alias_(item.copy(), name, quoted=True))
+    return tree
 
 
 def _walk(path: list[str], fields: list[Field]) -> Field | None:

@@ -17,6 +17,9 @@ class Engine(Protocol):
         TIMESTAMP timestamp[us, UTC], DATETIME timestamp[us], STRUCT struct, ARRAY list.
         """
 
+    def check(self, sql: str) -> None:
+        """Raises what `query` would raise before it reads a row. Called for dry runs only."""
+
     def register(self, name: str, table: pa.Table) -> None:
         """Makes a table readable as `name`, which no default dataset is put before."""
 

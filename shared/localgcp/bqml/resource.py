@@ -90,6 +90,11 @@ def model_resource(
         if not isinstance(model, Classifier):
             predicted["type"] = {"typeKind": "FLOAT64"}
         resource["labelColumns"] = [predicted]
+    if transform:
+        resource["transformColumns"] = [
+            {"name": item.name, "type": standard_type(single(rows[item.name]).type), "transformSql": item.text}
+            for item in transform.items
+        ]
     if trials:
         resource["hparamTrials"] = [trial_resource(trial) for trial in trials]
         resource["optimalTrialIds"] = [str(best)]

@@ -42,13 +42,19 @@ class Models:
         self.project = project
         self._buckets = Buckets(None if buckets is None else Path(buckets))
         self._store = Store(Path(folder))
-        self._lock = RLock()
+        self._training = RLock()
+        # Training waits for the engine; who deletes a dataset has the engine, and must not wait for a training.
+        self._writing = RLock()
 
     def handles(self, sql: str) -> bool:
         """Whether the statement is CREATE / DROP / ALTER / EXPORT MODEL or has a call of an ML function.
 
         False for what cannot even be read as tokens: that is the engine's to refuse.
         """
+        # Without either word there is nothing to find, and most statements have neither.
+        capitals = sql.upper()
+        if "ML" not in capitals and "MODEL" not in capitals:
+            return False
         try:
             return statement_kind(sql) is not None or has_ml_function(sql)
         except BadRequest:
@@ -75,6 +81,33 @@ class Models:
             raise unimplemented(f"{kind} MODEL")
         with self.resolved(sql, engine, dataset) as plain:
             return engine.query(plain)
+
+    def dry_run(self, sql: str, engine: Engine, job: Job | str | None = None) -> None:
+        """What `run` would refuse before it trains or changes anything, refused; the engine counts what is read.
+
+        ML calls in a query are carried out, as what they give decides what the query around them means.
+        """
+        dataset = job if job is None or isinstance(job, str) else job.dataset
+        kind = statement_kind(sql)
+        if kind == "CREATE":
+            statement = parse_create(sql)
+            name = self._full_name(statement.name, dataset)
+            if self._store.exists(*name[1:]) and not (statement.replace or statement.if_not_exists):
+                raise already_exists(*name)
+            if statement.query is not None:
+                with self.resolved(statement.query, engine, dataset) as query:
+                    engine.check(query)
+        elif kind == "DROP":
+            dropped = parse_drop(sql)
+            if not dropped.if_exists:
+                self._check(*self._full_name(dropped.name, dataset))
+        elif kind == "EXPORT":
+            self._record(parse_export(sql).name, dataset)
+        elif kind is not None:
+            raise unimplemented(f"{kind} MODEL")
+        else:
+            with self.resolved(sql, engine, dataset) as plain:
+                engine.check(plain)
 
     @contextmanager
     def resolved(self, sql: str, engine: Engine, dataset: str | None = None) -> Iterator[str]:
@@ -115,7 +148,7 @@ class Models:
 
     def delete(self, dataset: str, model: str) -> None:
         """Raises BadRequest, code 404."""
-        with self._lock:
+        with self._writing:
             self._check(self.project, dataset, model)
             self._store.delete(dataset, model)
 
@@ -124,7 +157,7 @@ class Models:
 
         statement = parse_create(sql)
         name = self._full_name(statement.name, dataset)
-        with self._lock:
+        with self._training:
             if self._store.exists(*name[1:]) and not statement.replace:
                 if statement.if_not_exists:
                     return
@@ -132,11 +165,15 @@ class Models:
             if statement.query is None:
                 from localgcp.bqml.exchange.importing import import_model
 
-                self._store.save(import_model(statement, name, self._buckets))
+                self._save(import_model(statement, name, self._buckets))
                 return
             with self.resolved(statement.query, engine, dataset) as query:
                 plain = statement if query == statement.query else _with_query(statement, query)
-                self._store.save(create(plain, name, engine))
+                self._save(create(plain, name, engine))
+
+    def _save(self, record: Record) -> None:
+        with self._writing:
+            self._store.save(record)
 
     def _drop(self, sql: str, dataset: str | None) -> None:
         statement = parse_drop(sql)

@@ -46,6 +46,7 @@ class Item:
     name: str
     sql: str
     needs: frozenset[str]
+    text: str = ""  # as the clause says it
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def learn_transform(expressions: Collection[exp.Expr], engine: Engine, rows: pa.
     names = _output_names(trees)
     needs = [frozenset(c.name.lower() for c in tree.find_all(exp.Column)) for tree in trees]
     _check_columns(trees, rows)
+    texts = [_text(_value(tree)) for tree in trees]
     levels: list[tuple[Step, ...]] = []
+    written: dict[str, exp.Expr] = {}
     table = rows
     while True:
         # Inner functions first: the outer ones take their columns.
@@ -98,13 +101,17 @@ def learn_transform(expressions: Collection[exp.Expr], engine: Engine, rows: pa.
             break
         level: list[Step] = []
         for call in calls:
-            step, column = _learn_step(call, engine, table, [*levels, tuple(level)])
+            step, column = _learn_step(call, engine, table, [*levels, tuple(level)], written)
             level.append(step)
+            written[step.output] = _as_written(call, written)
             table = table.append_column(step.output, column)
             trees = [_replace(tree, call, step.output) for tree in trees]
         levels.append(tuple(level))
     trees = [_constants(tree, engine, table) for tree in trees]
-    items = tuple(Item(n, _value(tree).sql(dialect="bigquery"), need) for n, tree, need in zip(names, trees, needs))
+    items = tuple(
+        Item(name, _value(tree).sql(dialect="bigquery"), need, text)
+        for name, tree, need, text in zip(names, trees, needs, texts)
+    )
     columns = evaluate(engine, table, [item.sql for item in items])
     return Transform(tuple(levels), items), pa.table(columns, names=names)
 
@@ -152,8 +159,13 @@ def registered(engine: Engine, table: pa.Table) -> Iterator[str]:
 
 
 def _learn_step(
-    call: exp.Expr, engine: Engine, table: pa.Table, levels: list[tuple[Step, ...]]
+    call: exp.Expr,
+    engine: Engine,
+    table: pa.Table,
+    levels: list[tuple[Step, ...]],
+    written: dict[str, exp.Expr],
 ) -> tuple[Step, pa.Array]:
+    """One call and its column. `written` has the calls behind the columns of earlier steps, for messages."""
     over = isinstance(call, exp.Window)
     if over and (call.args.get("partition_by") or call.args.get("order") or call.args.get("spec")):
         raise BadRequest("ML functions take an empty OVER() clause.")
@@ -178,15 +190,35 @@ def _learn_step(
     else:
         if name not in FUNCTIONS:
             raise unimplemented(f"ML.{name}") if name in ELSEWHERE else BadRequest(f"Function not found: ML.{name}")
+        if name in OF_STRUCT and not isinstance(arguments[0], exp.Struct) and len(arguments) > 1:
+            given = ", ".join(_as_written(argument, written).sql(dialect="bigquery") for argument in arguments)
+            raise BadRequest(
+                f"ML.{name}: the first argument must be a STRUCT with named fields, got {given}; "
+                f"write ML.{name}(STRUCT(a, b AS c))."
+            )
         inputs, fields = _inputs(arguments[0])
-        constants = [literal(argument, f"of ML.{name}") for argument in arguments[1:]]
+        constants = [literal(_as_written(argument, written), f"of ML.{name}") for argument in arguments[1:]]
         column = _gather(evaluate(engine, table, inputs), fields)
         apply = learn_function(name, column, constants, over)
         column = apply(column)
     return Step(output, inputs, fields, needs, apply), column
 
 
+OF_STRUCT = {"FEATURE_CROSS", "POLYNOMIAL_EXPAND"}
 ELSEWHERE = {"NORMALIZER", "TF_IDF", "BAG_OF_WORDS", "MULTI_HOT_ENCODER", "DECODE_IMAGE", "RESIZE_IMAGE", "DISTANCE"}
+
+
+def _text(tree: exp.Expr) -> str:
+    """The expression; `*` has put quotes around the names that it stands for."""
+    is_plain = isinstance(tree, exp.Column) and tree.name.isidentifier()
+    return tree.name if is_plain else tree.sql(dialect="bigquery")
+
+
+def _as_written(tree: exp.Expr, written: dict[str, exp.Expr]) -> exp.Expr:
+    """The tree with the calls themselves where they stand as columns by now."""
+    return tree.transform(
+        lambda node: written[node.name].copy() if isinstance(node, exp.Column) and node.name in written else node
+    )
 
 
 def _same(column: pa.Array) -> pa.Array:

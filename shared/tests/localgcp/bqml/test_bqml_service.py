@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -200,6 +201,23 @@ Models(Path(sys.argv[1]), PROJECT).run(
     engine,
 )
 """
+
+
+def test_a_model_can_be_deleted_while_another_trains(models, run, engine):
+    """Who deletes a dataset holds the engine, for which a training may be waiting."""
+    run("CREATE MODEL d.m OPTIONS(model_type='linear_reg') AS SELECT x, x * 2 AS label FROM UNNEST([1, 2, 3]) AS x")
+    rows, deleted = engine.query, []
+
+    def held(sql):
+        thread = threading.Thread(target=lambda: deleted.append(models.delete_model(PROJECT, "d", "m")), daemon=True)
+        thread.start()
+        thread.join(5)
+        return rows(sql)
+
+    engine.query = held
+    run("CREATE MODEL d.n OPTIONS(model_type='linear_reg') AS SELECT x, x * 2 AS label FROM UNNEST([1, 2, 3]) AS x")
+    assert deleted[0] is True
+    assert [model["modelReference"]["modelId"] for model in models.list("d")] == ["n"]
 
 
 def test_a_kill_in_create_model_leaves_the_old_one(models, run, engine, tmp_path):
