@@ -1,8 +1,8 @@
 """Checks, hints and wrong answers of bqml-clustering-anomaly."""
 
 import numpy as np
-from google.api_core.exceptions import GoogleAPICallError, NotFound
-from labkit.lesson import Exercise, Incorrect
+from google.api_core.exceptions import NotFound
+from labkit.lesson import Exercise, Incorrect, sql_rows
 
 MEASURES = {"bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"}
 SENSORS = {"speed_pct", "pressure_bar", "ambient_c", "power_kw", "flow_m3h", "oil_c", "vibration_mm_s"}
@@ -13,14 +13,6 @@ def text_of(answer, name):
     if not isinstance(answer, str) or not answer.strip():
         raise Incorrect(f'{name} is the SQL text itself, a string in """…""", got {type(answer).__name__}.')
     return answer.strip().rstrip(";").rstrip()
-
-
-def run(client, sql):
-    """The finished job's rows; what BigQuery refuses is an incorrect answer, with its own words."""
-    try:
-        return client.query(sql).result()
-    except GoogleAPICallError as error:
-        raise Incorrect(f"BigQuery refuses the statement: {error.message.splitlines()[0]}") from None
 
 
 class Segments(Exercise):
@@ -69,7 +61,7 @@ class Segments(Exercise):
         statement = text_of(segments_sql, "segments_sql")
         # A model that an earlier answer left behind must not be judged in the place of this one.
         client.delete_model(f"{dataset}.segments", not_found_ok=True)
-        run(client, statement)
+        sql_rows(client, statement)
         try:
             model = client.get_model(f"{dataset}.segments")
         except NotFound:
@@ -79,12 +71,14 @@ class Segments(Exercise):
                 f"The model is of type {model.model_type}. Segments without labels are model_type 'kmeans'."
             )
         self.features({column.name for column in model.feature_columns})
-        sizes = list(run(client, "SELECT COUNT(DISTINCT centroid_id) AS clusters FROM ML.CENTROIDS(MODEL segments)"))
+        sizes = list(
+            sql_rows(client, "SELECT COUNT(DISTINCT centroid_id) AS clusters FROM ML.CENTROIDS(MODEL segments)")
+        )
         if sizes[0].clusters != 3:
             raise Incorrect(
                 f"The model has {sizes[0].clusters} clusters, not 3. num_clusters has a default: say what you need."
             )
-        distances = run(
+        distances = sql_rows(
             client,
             "SELECT AVG(NEAREST_CENTROIDS_DISTANCE[OFFSET(0)].DISTANCE) AS typical "
             "FROM ML.PREDICT(MODEL segments, TABLE birds)",
@@ -155,7 +149,7 @@ class CleanHistory(Exercise):
         query = text_of(clean_sql, "clean_sql")
         if not query.lstrip("( \n").upper().startswith(("SELECT", "WITH")):
             raise Incorrect("clean_sql is a query, starting with SELECT or WITH: the lab makes the table itself.")
-        found = {field.name for field in run(client, f"SELECT * FROM ({query}\n) LIMIT 0").schema}
+        found = {field.name for field in sql_rows(client, f"SELECT * FROM ({query}\n) LIMIT 0").schema}
         wanted = {"reading_id", *SENSORS}
         if found != wanted:
             odd = ", ".join(sorted(found ^ wanted))
@@ -190,7 +184,7 @@ class CleanHistory(Exercise):
         """One row: rows of the answer, different readings, faulty ones, undoubted ones lost, doubted ones kept."""
         return next(
             iter(
-                run(
+                sql_rows(
                     client,
                     f"""
                     WITH answer AS ({query}

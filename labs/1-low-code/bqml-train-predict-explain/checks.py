@@ -4,8 +4,7 @@ import re
 
 import numpy as np
 import pandas as pd
-from google.api_core.exceptions import GoogleAPICallError
-from labkit.lesson import Exercise, Incorrect
+from labkit.lesson import Exercise, Incorrect, sql_rows
 
 NUMBERS = ["culmen_length_mm", "culmen_depth_mm", "flipper_length_mm"]
 CATEGORIES = ["species", "island", "sex"]
@@ -13,13 +12,7 @@ FEATURES = ["species", "island", *NUMBERS, "sex"]
 
 
 def rows_of(client, sql):
-    """The rows of a learner's statement. Raises Incorrect with BigQuery's reason when it is refused."""
-    if not isinstance(sql, str):
-        raise Incorrect(f"sql is a text with a GoogleSQL statement, got {type(sql).__name__}.")
-    try:
-        return client.query(sql).to_dataframe()
-    except GoogleAPICallError as error:
-        raise Incorrect(f"BigQuery refuses it: {error.message.splitlines()[0].split('; reason:')[0]}") from None
+    return sql_rows(client, sql).to_dataframe()
 
 
 def one_row(client, sql, columns):

@@ -3,8 +3,7 @@
 import re
 
 import numpy as np
-from google.api_core.exceptions import GoogleAPICallError
-from labkit.lesson import Exercise, Incorrect
+from labkit.lesson import Exercise, Incorrect, sql_rows
 
 
 def columns_of(client, text, wanted):
@@ -20,20 +19,11 @@ def columns_of(client, text, wanted):
             "GoogleSQL has no ANTI JOIN or SEMI JOIN, unlike Spark. Write LEFT JOIN … WHERE seen.title_id "
             "IS NULL, or NOT EXISTS."
         )
-    found = [field.name.lower() for field in ask(client, f"SELECT * FROM ({text}) LIMIT 1").schema]
+    found = [field.name.lower() for field in sql_rows(client, f"SELECT * FROM ({text}) LIMIT 1").schema]
     missing = [name for name in wanted if name not in found]
     if missing:
         raise Incorrect(f"The result has no column {', '.join(missing)}; it has {', '.join(found)}.")
     return text
-
-
-def ask(client, text):
-    """The rows of a query; what BigQuery refuses is an incorrect answer, told in the server's words."""
-    try:
-        return client.query(text).result()
-    except GoogleAPICallError as error:
-        first = str(error.message).strip().splitlines()[0]
-        raise Incorrect(f"BigQuery refuses the query: {first}") from None
 
 
 class UnseenTop(Exercise):
@@ -99,7 +89,7 @@ class UnseenTop(Exercise):
 
     def check(self, text, client):
         text = columns_of(client, text, ["user_id", "title_id", "place"])
-        found = next(iter(ask(client, self.comparison(text))))
+        found = next(iter(sql_rows(client, self.comparison(text))))
         if not found.answered:
             raise Incorrect(
                 "The result has no rows. Every title of the model has been played by somebody: what must be left out "
@@ -257,7 +247,7 @@ class Pool(Exercise):
 
     def check(self, text, client):
         text = columns_of(client, text, ["user_id", "title_id"])
-        found = next(iter(ask(client, self.comparison(text))))
+        found = next(iter(sql_rows(client, self.comparison(text))))
         if found.pairs != found.answered:
             raise Incorrect(
                 f"{found.answered - found.pairs} rows name a title that the same user has already: merge first, one "

@@ -3,18 +3,11 @@
 import re
 
 import numpy as np
-from google.api_core.exceptions import GoogleAPICallError
-from labkit.lesson import Exercise, Incorrect
+from labkit.lesson import Exercise, Incorrect, sql_rows
 
 
 def rows_of(client, sql):
-    """The rows of a learner's query. Raises Incorrect with BigQuery's reason when it is refused."""
-    if not isinstance(sql, str):
-        raise Incorrect(f"sql is a text with a GoogleSQL query, got {type(sql).__name__}.")
-    try:
-        return client.query(sql).to_dataframe()
-    except GoogleAPICallError as error:
-        raise Incorrect(f"BigQuery refuses it: {error.message.splitlines()[0].split('; reason:')[0]}") from None
+    return sql_rows(client, sql).to_dataframe()
 
 
 def demand_columns(found, columns):

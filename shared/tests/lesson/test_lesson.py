@@ -255,3 +255,14 @@ def test_the_journal_has_the_sql_that_was_sent_but_not_what_wrong_answers_sent(
     assert "SELECT 2" in learner.lab.target.queries
     assert learner.lab._journal.of("queries")[0]["texts"] == ["SELECT 1", "SELECT 3"]
     learner.lab.close()
+
+
+def test_sql_that_bigquery_refuses_is_incorrect_in_its_words(learner: Learner) -> None:
+    client = learner.lab.target.bigquery()
+    assert lesson.sql_rows(client, "SELECT 2 AS two").to_dataframe()["two"].tolist() == [2]
+    with pytest.raises(lesson.Incorrect, match=r"^BigQuery refuses it: Unrecognized name: nobody at \[1:8\]$"):
+        lesson.sql_rows(client, "SELECT nobody")
+    for no_text in (["SELECT 1"], "  ", None):
+        with pytest.raises(lesson.Incorrect, match="is GoogleSQL, a text"):
+            lesson.sql_rows(client, no_text)
+    learner.lab.close()
