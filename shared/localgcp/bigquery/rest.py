@@ -22,6 +22,7 @@ from localgcp.bigquery.jobs import ANONYMOUS, Job, Jobs
 from localgcp.bigquery.names import DatasetName, TableName, quote
 from localgcp.bigquery.session import Engine, Session
 from localgcp.bigquery.types import Field, result_fields
+from localgcp.routes import Routes
 
 # The most rows of one page. The service limits a page by its bytes; the client follows page tokens either way.
 PAGE = 50_000
@@ -83,18 +84,7 @@ def error_response(error: BigQueryError) -> Response:
 
 
 Handler = Callable[["Api", Request, dict[str, str]], Response]
-_ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
-
-
-def _route(method: str, template: str) -> Callable[[Handler], Handler]:
-    """Registers a handler for a path like /projects/{project}/datasets."""
-    pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template) + r"\Z")
-
-    def register(handler: Handler) -> Handler:
-        _ROUTES.append((method, pattern, handler))
-        return handler
-
-    return register
+_route: Routes[Handler] = Routes()
 
 
 class Api:
@@ -121,9 +111,9 @@ class Api:
         path = path.removeprefix("/upload").removeprefix("/bigquery/v2")
         if is_upload:
             return upload(self, request, path)
-        for method, pattern, handler in _ROUTES:
-            if method == request.method and (found := pattern.match(path)):
-                return handler(self, request, found.groupdict())
+        if found := _route.find(request.method, path):
+            handler, parts = found
+            return handler(self, request, parts)
         raise unimplemented(f"{request.method} {request.path}")
 
     def session(self, project: str) -> Session:

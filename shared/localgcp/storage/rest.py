@@ -8,6 +8,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from localgcp.loopback import Call, Reply
+from localgcp.routes import Routes
 from localgcp.storage import batch, copies
 from localgcp.storage.buckets import Buckets, bucket_resource
 from localgcp.storage.conditions import Conditions, number
@@ -41,18 +42,7 @@ _REFUSED = {
 }
 
 Handler = Callable[["Api", Call, dict[str, str]], Reply]
-_ROUTES: list[tuple[str, re.Pattern[str], Handler]] = []
-
-
-def _route(method: str, template: str) -> Callable[[Handler], Handler]:
-    """Registers a handler for a path like /b/{bucket}/o/{object}; a name in it has its "/" encoded."""
-    pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", template) + r"\Z")
-
-    def register(handler: Handler) -> Handler:
-        _ROUTES.append((method, pattern, handler))
-        return handler
-
-    return register
+_route: Routes[Handler] = Routes()
 
 
 class Api:
@@ -85,9 +75,9 @@ class Api:
         if not path.startswith("/storage/v1/"):
             raise unimplemented(f"{call.method} {call.path}", "only the JSON API is, not the XML API or signed URLs")
         path = path.removeprefix("/storage/v1")
-        for method, pattern, handler in _ROUTES:
-            if method == call.method and (found := pattern.match(path)):
-                return handler(self, call, {key: _decoded(value) for key, value in found.groupdict().items()})
+        if found := _route.find(call.method, path):
+            handler, parts = found
+            return handler(self, call, {key: _decoded(value) for key, value in parts.items()})
         raise unimplemented(f"{call.method} {call.path}")
 
 
