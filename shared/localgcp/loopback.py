@@ -18,7 +18,10 @@ NAMES = (HOST, "localhost")
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it came: `path` is decoded, `raw_path` is not, header names are in lower case."""
+    """A request as it came: `path` is decoded, `raw_path` is not, header names are in lower case.
+
+    `query` has the last value of a parameter that is repeated, `items` has all of them in their order.
+    """
 
     method: str
     path: str
@@ -26,6 +29,7 @@ class Call:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    items: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,8 @@ def _handler(name: str, answer: Callable[[Call], Reply]) -> type[BaseHTTPRequest
             if headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             address = urlsplit(self.path)
-            query = dict(parse_qsl(address.query, keep_blank_values=True))
-            return Call(self.command, unquote(address.path), address.path, query, headers, body)
+            items = tuple(parse_qsl(address.query, keep_blank_values=True))
+            return Call(self.command, unquote(address.path), address.path, dict(items), headers, body, items)
 
         def _sized(self) -> bytes:
             length = int(self.headers.get("Content-Length") or 0)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.catalog import LabError
+from labkit.target.pointing import point_fsspec, point_magics, read_rows_over_rest, unpoint_fsspec
 from labkit.target.requests import show_request
 
 if TYPE_CHECKING:
     from localgcp.bigquery import Server
     from localgcp.storage import Server as StorageServer
+    from localgcp.vertex import Server as VertexServer
 
 PROJECT, LOCATION = "local-project", "us-central1"
 BUCKET = f"{PROJECT}-labs"
@@ -20,33 +22,6 @@ BUCKET = f"{PROJECT}-labs"
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
 # The same for google-cloud-storage.
 STORAGE_EMULATOR = "STORAGE_EMULATOR_HOST"
-
-
-class NotEmulated(LabError):
-    """A call that would leave this machine."""
-
-
-def refusing_credentials() -> Any:
-    """Credentials that raise NotEmulated as soon as the SDK wants to send something with them."""
-    from google.auth.credentials import Credentials
-
-    class Refusing(Credentials):
-        def __init__(self) -> None:
-            super().__init__()
-            self.token = "none"  # valid on its face, so that no client asks for another before it sends
-
-        def refresh(self, request: Any) -> None:
-            raise NotEmulated(UNIMPLEMENTED)
-
-        def before_request(self, request: Any, method: str, url: str, headers: Any) -> None:
-            raise NotEmulated(UNIMPLEMENTED)
-
-    return Refusing()
-
-
-UNIMPLEMENTED = (
-    "UNIMPLEMENTED: this call is not emulated locally yet, nothing was sent. `lab.target.show(…)` shows its request."
-)
 
 
 class LocalTarget:
@@ -59,17 +34,37 @@ class LocalTarget:
         self.folder = folder
         self._bigquery: Server | None = None
         self._storage: StorageServer | None = None
+        self._vertex: VertexServer | None = None
 
     @property
     def vertex(self) -> dict[str, Any]:
+        from google.auth.credentials import AnonymousCredentials
+
+        self.storage()  # the SDK stages packages and models there
+        server = self._vertex or self._start_vertex()
+        try:
+            target = server.grpc_target
+        except RuntimeError as error:
+            raise LabError(f"{error} Restart the kernel and run the cells from the top.") from error
         return {
             "project": PROJECT,
             "location": LOCATION,
             "staging_bucket": self.bucket,
-            "credentials": refusing_credentials(),
-            # REST asks the credentials before it connects; gRPC would first look for the host's name.
-            "api_transport": "rest",
+            "credentials": AnonymousCredentials(),
+            "api_endpoint": target,
+            "api_transport": "grpc",
         }
+
+    def _start_vertex(self) -> VertexServer:
+        from localgcp.vertex import start
+
+        try:
+            server = start(self.folder / "vertex", PROJECT, LOCATION, buckets=self.folder / "buckets")
+        except RuntimeError as error:
+            raise _other_kernel(error) from error
+        server.shim_sdk()
+        self._vertex = server
+        return server
 
     @property
     def dataset(self) -> str:
@@ -103,7 +98,7 @@ class LocalTarget:
         dataset = bigquery.Dataset(self.dataset)
         dataset.labels = self.labels
         client.create_dataset(dataset, exists_ok=True)
-        _point_magics(server.url, config)
+        point_magics(server.url, PROJECT, config)
         return client
 
     def _start_bigquery(self) -> Server:
@@ -116,12 +111,9 @@ class LocalTarget:
         try:
             server = start(self.folder / "bigquery", PROJECT, statements=[models], buckets=buckets)
         except RuntimeError as error:
-            raise LabError(
-                f"{error}. Most likely it is another kernel of this lab: shut that down (in JupyterLab: the running "
-                "terminals and kernels, at the left), then run this cell again."
-            ) from error
+            raise _other_kernel(error) from error
         os.environ[EMULATOR] = server.url
-        _read_rows_over_rest()
+        read_rows_over_rest()
         self._bigquery = server
         return server
 
@@ -138,6 +130,7 @@ class LocalTarget:
 
         self._storage = start(self.folder / "buckets", PROJECT)
         os.environ[STORAGE_EMULATOR] = self._storage.url
+        point_fsspec()
         return self._storage
 
     def show(self, request: Any) -> None:
@@ -145,6 +138,9 @@ class LocalTarget:
 
     def close(self) -> None:
         """Stops what was started; what it stored stays."""
+        if self._vertex is not None:
+            self._vertex.stop()
+            self._vertex = None
         if self._bigquery is not None:
             self._bigquery.stop()
             self._bigquery = None
@@ -153,39 +149,11 @@ class LocalTarget:
             self._storage.stop()
             self._storage = None
             os.environ.pop(STORAGE_EMULATOR, None)
+            unpoint_fsspec()
 
 
-def _read_rows_over_rest() -> None:
-    """Lets to_dataframe fetch its rows over REST while a client talks to this machine.
-
-    It would ask the Storage Read API, which is gRPC and which no environment variable redirects.
-    """
-    from google.cloud.bigquery import Client
-
-    if getattr(Client._ensure_bqstorage_client, "rest_here", False):
-        return
-    original = Client._ensure_bqstorage_client
-
-    def ensure(self: Client, *args: Any, **kwargs: Any) -> Any:
-        if str(self._connection.API_BASE_URL).startswith("http://127.0.0.1:"):
-            return None
-        return original(self, *args, **kwargs)
-
-    ensure.rest_here = True  # type: ignore[attr-defined]
-    Client._ensure_bqstorage_client = ensure  # type: ignore[method-assign]
-
-
-def _point_magics(url: str, config: Any) -> None:
-    """Lets `%%bigquery` ask the same server, with the same defaults as the client."""
-    from google.auth.credentials import AnonymousCredentials
-
-    try:
-        from bigquery_magics import context
-    except ImportError:  # tfx's environment has none
-        return
-    context.project = PROJECT
-    context.credentials = AnonymousCredentials()
-    context.bigquery_client_options = {"api_endpoint": url}
-    context.default_query_job_config = config
-    # A progress bar is a widget that a stored notebook cannot show.
-    context.progress_bar_type = None
+def _other_kernel(error: RuntimeError) -> LabError:
+    return LabError(
+        f"{error}. Most likely it is another kernel of this lab: shut that down (in JupyterLab: the running "
+        "terminals and kernels, at the left), then run this cell again."
+    )

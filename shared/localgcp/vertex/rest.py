@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from google.api import httpbody_pb2
@@ -58,7 +58,7 @@ class Rest:
         if found is None:
             raise VertexError("NOT_FOUND", f"Method not found: {call.method} {call.path}")
         request = getattr(operations_pb2, f"{found}Request")(name=name)
-        _set_query(request, call.query)
+        _set_query(request, call.items)
         return _reply(self._core.operations.answer(found, request), call)
 
 
@@ -79,7 +79,7 @@ def _request(call: Call, method: surface.Method, rule: surface.Rule, values: tup
         request.http_body.content_type = call.headers.get("content-type", "")
     elif call.body and rule.body:
         _parse_body(call.body, request if rule.body == "*" else getattr(request, rule.body))
-    _set_query(request, call.query)
+    _set_query(request, call.items)
     for field, value in zip(rule.fields, values):
         _set(request, field, value)
     return request
@@ -95,8 +95,8 @@ def _parse_body(body: bytes, message: Message) -> None:
         message.SetInParent()
 
 
-def _set_query(request: Message, query: dict[str, str]) -> None:
-    for key, value in query.items():
+def _set_query(request: Message, items: Iterable[tuple[str, str]]) -> None:
+    for key, value in items:
         if not key.startswith("$") and key not in ("alt", "prettyPrint", "key"):
             _set(request, key, value)
 
@@ -111,13 +111,14 @@ def _set(message: Message, path: str, value: str) -> None:
     field = message.DESCRIPTOR.fields_by_name.get(last)
     if field is None:
         raise _unknown(path)
-    if field.is_repeated:
-        # Only the last of several values would be seen: nothing is better than that.
-        raise unimplemented(f"The repeated parameter '{path}' over REST", 'use api_transport="grpc"')
+    parsed = [_value(field, value)] if field.is_repeated else _value(field, value)
+    part = type(message)()
     try:
-        json_format.ParseDict({field.json_name: _value(field, value)}, message)
+        json_format.ParseDict({field.json_name: parsed}, part)
     except (json_format.ParseError, ValueError):
         raise invalid(f"Invalid value for '{path}': '{value}'.") from None
+    # A parameter that occurs again adds to the list, as the first one did.
+    message.MergeFrom(part)
 
 
 def _unknown(path: str) -> VertexError:

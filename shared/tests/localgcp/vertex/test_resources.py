@@ -352,12 +352,17 @@ def test_a_dataset_through_the_sdk(sdk: str) -> None:
         ("GET", "/endpoints?pageSise=1", None, 400, "Cannot bind query parameter"),
         ("GET", "/endpoints?pageSize=many", None, 400, "Invalid value for 'pageSize'"),
         ("GET", "/nothing", None, 404, "Method not found"),
-        ("GET", "/tensorboards/1:batchRead?timeSeries=a&timeSeries=b", None, 501, "repeated parameter"),
     ],
 )
 def test_http_that_is_refused(server: vertex.Server, verb: str, path: str, body: Any, status: int, words: str) -> None:
     found, answer = _curl(server, verb, f"/v1/{PARENT}{path}", body)
     assert found == status and words in answer["error"]["message"]
+
+
+def test_a_repeated_parameter_is_a_list(server: vertex.Server) -> None:
+    _curl(server, "GET", f"/v1/{PARENT}/tensorboards/1:batchRead?timeSeries=a&timeSeries=b")
+    method, request = server.requests[-1]
+    assert (method, list(request.time_series)) == ("TensorboardService.BatchReadTensorboardTimeSeriesData", ["a", "b"])
 
 
 def test_state_survives_a_restart(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Runs first in every Python of a job: points the Vertex SDK at the local server, as it is at the service's in a job.
+"""Runs first in every Python of a job: points the SDKs at the local servers, as they are at the services in a job.
 
-On the service a trainer calls `aiplatform.init()` and finds project, location and credentials around it. This folder
-is on the job's PYTHONPATH only; it imports nothing of the SDK by itself.
+On the service a trainer calls `aiplatform.init()` or `storage.Client()` and finds project, location and credentials
+around it. This folder is on the job's PYTHONPATH only; it imports nothing of the SDKs by itself.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
-_MODULE = "google.cloud.aiplatform.initializer"
 
+class _Changer(importlib.abc.MetaPathFinder):
+    """Finds some modules as others do, and changes each once it has run."""
 
-class _Initializer(importlib.abc.MetaPathFinder):
-    """Finds the SDK's initializer as others do, and sets its defaults once it has run."""
+    def __init__(self, changes: dict[str, Callable[[ModuleType], None]]) -> None:
+        self._changes = changes
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name != _MODULE:
+        change = self._changes.pop(name, None)
+        if change is None:
             return None
-        sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         loader = spec.loader if spec is not None else None
         if loader is not None:
@@ -34,10 +35,20 @@ class _Initializer(importlib.abc.MetaPathFinder):
 
             def run(module: ModuleType) -> None:
                 execute(module)
-                _set_defaults(module)
+                change(module)
 
             loader.exec_module = run  # type: ignore[method-assign]
         return spec
+
+
+def _answer_default(module: ModuleType) -> None:
+    """google.auth.default() finds the credentials and the project of the job."""
+    from google.auth.credentials import AnonymousCredentials
+
+    def default(*args: object, **kwargs: object) -> tuple[AnonymousCredentials, str]:
+        return AnonymousCredentials(), os.environ["CLOUD_ML_PROJECT_ID"]
+
+    module.default = default  # type: ignore[attr-defined]
 
 
 def _set_defaults(module: ModuleType) -> None:
@@ -62,5 +73,7 @@ def _run_next() -> None:
 
 
 if "LOCALGCP_VERTEX" in os.environ:
-    sys.meta_path.insert(0, _Initializer())
+    sys.meta_path.insert(
+        0, _Changer({"google.cloud.aiplatform.initializer": _set_defaults, "google.auth._default": _answer_default})
+    )
 _run_next()
