@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit.catalog import LabError
 from labkit.target.pointing import point_fsspec, point_magics, read_rows_over_rest, unpoint_fsspec
+from labkit.target.recording import Recorder
 from labkit.target.requests import show_request
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ class LocalTarget:
 
     name = "local"
 
-    def __init__(self, slug: str, folder: Path) -> None:
+    def __init__(self, slug: str, folder: Path, seed: int | None = None) -> None:
         self.slug = slug
         self.folder = folder
+        self._recorder = Recorder(PROJECT, BUCKET, seed)
         self._bigquery: Server | None = None
         self._storage: StorageServer | None = None
         self._vertex: VertexServer | None = None
@@ -62,6 +64,7 @@ class LocalTarget:
             server = start(self.folder / "vertex", PROJECT, LOCATION, buckets=self.folder / "buckets")
         except RuntimeError as error:
             raise _other_kernel(error) from error
+        server.tell(self._recorder.note)
         server.shim_sdk()
         self._vertex = server
         return server
@@ -81,6 +84,10 @@ class LocalTarget:
     @property
     def queries(self) -> list[str]:
         return self._bigquery.queries if self._bigquery else []
+
+    @property
+    def requests(self) -> list[str]:
+        return self._recorder.requests
 
     def bigquery(self) -> Any:
         from google.auth.credentials import AnonymousCredentials

@@ -38,6 +38,8 @@ class Core:
         self.operations = Operations(self.store, self.parent)
         # The last requests as they came: (method, message), oldest first.
         self.requests: deque[tuple[str, Message]] = deque(maxlen=1000)
+        # Called with each of them, too.
+        self.on_request: list[Callable[[str, Message], None]] = []
         # How other processes reach the server, once it listens: an endpoint per transport.
         self.reached: dict[str, str] = {}
         self.on_stop: list[Callable[[], None]] = []
@@ -74,6 +76,8 @@ class Core:
         kept = type(request)()
         kept.CopyFrom(request)
         self.requests.append((method.key, kept))
+        for told in self.on_request:
+            told(method.key, kept)
         handler = self._handlers.get(method.key)
         if handler is None:
             instead = _HINTS.get(method.key)

@@ -57,6 +57,10 @@ class Server:
         """The last requests as clients sent them, oldest first: ("JobService.CreateCustomJob", message)."""
         return list(self._core.requests)
 
+    def tell(self, told: Callable[[str, Message], None]) -> None:
+        """Calls `told` with every request from now on, in the threads that answer them."""
+        self._core.on_request.append(told)
+
     def log_folder(self, job: str) -> Path:
         """Where the log of each replica of a custom job lies, also while it runs: workerpool0-0.log, …
 

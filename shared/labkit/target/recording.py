@@ -1,0 +1,88 @@
+"""What a lab asks of Vertex AI, without what differs from run to run: it is compared with the lab's requests.json."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from typing import Any
+
+# Changes of resources; what only reads, and the data of predictions and of time series, differs from run to run.
+_VERBS = re.compile(
+    r"\.(Create|BatchCreate|Update|Delete|Upload|Deploy|Undeploy|Mutate|Cancel|Pause|Resume|Import|Export|Merge|Copy|"
+    r"Add|Remove|Purge)"
+)
+# Labels that say which run made something.
+_RUN_LABELS = ("run", "expires")
+# Where a lab writes what it has measured.
+_MEASURED = ("metadata", "metrics")
+_LONG = 400
+_VOLATILE = (
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "ID"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T _-]?\d\d[:-]?\d\d[:-]?\d\d(\.\d+)?Z?"), "TIME"),
+    (re.compile(r"\b\d{14}\b"), "TIME"),
+    (re.compile(r"\b[0-9a-f]{16,}\b"), "ID"),
+    (re.compile(r"\b\d{8,}\b"), "ID"),
+    (re.compile(r"(?<![\w.-])-?\d+\.\d+(e[+-]?\d+)?(?![\w.-])"), "NUMBER"),
+)
+
+
+class Recorder:
+    """Notes requests as they arrive, in any thread."""
+
+    def __init__(self, project: str, bucket: str, seed: int | None = None) -> None:
+        """`bucket` is the bucket's name; `seed` is what the lab was opened with: a request may carry it."""
+        self._own = tuple(
+            (re.compile(rf"(?<![\w-]){re.escape(own)}(?![\w-])"), name)
+            for own, name in ((bucket, "BUCKET"), (project, "PROJECT"))
+        )
+        self._seed = seed
+        self._seed_text = re.compile(rf"(?<!\d){seed}(?!\d)") if seed is not None else None
+        self._lock = threading.Lock()
+        self._noted: list[str] = []
+
+    def note(self, method: str, message: Any) -> None:
+        """Keeps a request, "EndpointService.CreateEndpoint" and its message, if it changes something."""
+        if not _VERBS.search(method):
+            return
+        from google.protobuf.json_format import MessageToDict
+
+        request = self._plain(MessageToDict(message))
+        line = json.dumps({"method": method, "request": request}, sort_keys=True, ensure_ascii=False)
+        with self._lock:
+            self._noted.append(line)
+
+    @property
+    def requests(self) -> list[str]:
+        """What has been noted so far, in its order, each as a line of JSON."""
+        with self._lock:
+            return list(self._noted)
+
+    def _plain(self, value: Any, key: str = "", measured: bool = False) -> Any:
+        measured = measured or key in _MEASURED
+        if isinstance(value, dict):
+            kept = {k: v for k, v in value.items() if not (key == "labels" and k in _RUN_LABELS)}
+            return {self._text(k): self._plain(v, k, measured) for k, v in kept.items()}
+        if isinstance(value, list):
+            return [self._plain(item, key, measured) for item in value]
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, float) and measured:
+            return "NUMBER"
+        return "SEED" if value == self._seed and not isinstance(value, bool) else value
+
+    def _text(self, text: str) -> str:
+        if len(text) > _LONG:
+            return "LONG TEXT"
+        for own, name in self._own:
+            text = own.sub(name, text)
+        if self._seed_text is not None:
+            text = self._seed_text.sub("SEED", text)
+        for pattern, name in _VOLATILE:
+            text = pattern.sub(name, text)
+        return text
+
+
+def distinct(requests: list[str]) -> list[Any]:
+    """The different requests among some, sorted: threads have no order, and a loop's length may depend on the seed."""
+    return [json.loads(line) for line in sorted(set(requests))]
