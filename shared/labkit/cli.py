@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -175,11 +176,35 @@ def run(
     shard: Shard = "1/1",
     cell_seconds: Annotated[int, typer.Option(help="Limit for one cell.")] = 120,
     lab_seconds: Annotated[int, typer.Option(help="Limit for one lab.")] = 300,
+    rehearse: Annotated[bool, typer.Option(help='Labs on Vertex AI go the way of TARGET="vertex", here.')] = False,
+    results: Annotated[
+        Path | None, typer.Option(help="A folder for notebook, journal and outcome of each lab.")
+    ] = None,
 ) -> None:
     """Runs worked labs headless and prints their claims; every listed wrong answer is tried as well."""
     from labkit.runner.commands import run_labs
 
-    _exit(run_labs(slugs or [], seed, parameter or [], jobs, shard, cell_seconds, lab_seconds))
+    _exit(run_labs(slugs or [], seed, parameter or [], jobs, shard, cell_seconds, lab_seconds, rehearse, results))
+
+
+@app.command()
+@one_line_errors
+def submit(
+    slug: str,
+    machine_type: Annotated[str, typer.Option(help="Of Vertex AI, as n1-standard-8.")] = "n1-standard-8",
+    accelerator: Annotated[str, typer.Option(help="As NVIDIA_TESLA_T4; none without.")] = "",
+    accelerator_count: Annotated[int, typer.Option(help="Of the accelerator; 1 where one is named.")] = 0,
+    seed: Seed = None,
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable.")] = None,
+    image: Annotated[str, typer.Option(help="Of environments/vertex/Dockerfile; else LABS_IMAGE.")] = "",
+    minutes: Annotated[int, typer.Option(help="The job is ended after that; the cost is bounded by it.")] = 30,
+    target: Annotated[str, typer.Option(help="vertex, or local: the job runs on this machine.")] = "vertex",
+) -> None:
+    """Runs a whole lab as a custom job on Vertex AI, and brings its claims and its notebook back."""
+    from labkit.classroom.submit import Order, submit_lab
+
+    order = Order(slug, machine_type, accelerator, accelerator_count, seed, tuple(parameter or ()), image, minutes)
+    _exit(submit_lab(order, target))
 
 
 @app.command()
@@ -209,6 +234,25 @@ def ablate(
             print(f"no lab differs from {changed}")
             return
     _exit(run_ablations(slugs or [], seed, jobs, shard))
+
+
+@app.command()
+@one_line_errors
+def cleanup(
+    project: Annotated[str, typer.Option(help="On Google Cloud; else LABS_PROJECT, else the credentials'.")] = "",
+    location: Annotated[str, typer.Option(help="The region; else LABS_LOCATION, else us-central1.")] = "",
+    bucket: Annotated[str, typer.Option(help="gs://…, for objects of labs; else LABS_BUCKET.")] = "",
+    lab: Annotated[str, typer.Option(help="Only what this lab has created.")] = "",
+    expired: Annotated[bool, typer.Option(help="Only what is past the day in its label `expires`.")] = False,
+    yes: Annotated[bool, typer.Option(help="Delete; without it, only list.")] = False,
+) -> None:
+    """Lists what labs have created in a project, by label, and with --yes deletes it; fails when something is left."""
+    from labkit.target.cleanup import clean, place_of_project, survey
+    from labkit.target.created import Scope
+
+    report = (clean if yes else survey)(place_of_project(project, location, bucket, lab), Scope(lab, expired))
+    print("\n".join(report.lines()))
+    _exit(not report.clean)
 
 
 @app.command()

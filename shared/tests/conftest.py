@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from labkit.catalog import cloud, environments
+from labkit.catalog import cloud, environments, prices
 from labkit.catalog.collection import LabFolder, find_lab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,9 +23,11 @@ def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LABS_HOME", str(home))
     environments.environments.cache_clear()
     cloud.read_services.cache_clear()
+    prices.read_prices.cache_clear()
     yield home
     environments.environments.cache_clear()
     cloud.read_services.cache_clear()
+    prices.read_prices.cache_clear()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ ALLOWED = {
     "target": {"catalog", "localgcp"},
     "lesson": {"catalog", "target"},
     "runner": {"catalog", "lesson"},
-    "classroom": {"catalog", "lesson", "runner"},
+    "classroom": {"catalog", "lesson", "runner", "target"},
 }
 
 

@@ -11,12 +11,17 @@ from labkit.catalog.places import labs_folder
 
 
 class Service(BaseModel):
-    """A service that a lab's card may name: what it is billed by and the roles a lab needs, as of `checked`."""
+    """A service that a lab's card may name: what it is billed by and what a lab needs, as of `checked`.
+
+    `apis` must be enabled in the project. Of the fields of a card's plan in `priced_by` one, at least, must be there.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: str
     roles: tuple[str, ...]
     billed: str
+    apis: tuple[str, ...] = ()
+    priced_by: tuple[str, ...] = ()
     checked: str = Field(pattern=r"^\d{4}-\d{2}$")
     source: str
 

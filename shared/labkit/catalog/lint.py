@@ -15,6 +15,7 @@ from labkit.catalog.cloud import read_services
 from labkit.catalog.collection import LabFolder, lab_folders
 from labkit.catalog.datasets import dataset_names
 from labkit.catalog.environments import kernel_environments
+from labkit.catalog.prices import missing_amounts, upper_bound
 from labkit.catalog.problems import LabError, Problem
 from labkit.catalog.source import BEGIN, END, Cell, calls, read_cells, read_tasks
 
@@ -31,6 +32,9 @@ MENDS = {
     "C007": "Add data/registry/<name>.toml or correct the name.",
     "C008": "Use a service of labs/blueprint/cloud.toml, or add it there with date and source.",
     "C009": "Name a parameter of the lab, with a value of its type that differs from the default.",
+    "C010": "Raise `max_cost_usd` to at least the bound, or let the lab use less.",
+    "C011": "Add what the lab uses at most to [cloud]: labs/AUTHORING.md has the fields.",
+    "C012": "Add a row with source and date to labs/blueprint/prices.toml, or use a machine that has one.",
     "L001": "Start lab.py with a markdown cell `# <title of the card>`.",
     "L002": "Begin a paragraph of the first cell with **You will**.",
     "L003": "Tag the first code cell `parameters`, and only it.",
@@ -116,7 +120,23 @@ def _card(lab: LabFolder, cells: list[Cell]) -> Iterator[Problem]:
     for service in card.cloud.services:
         if service not in read_services():
             yield _found("C008", where, f"unknown cloud service {service!r}: {', '.join(read_services())}")
+    yield from _cost(lab)
     yield from _ablation(lab, cells)
+
+
+def _cost(lab: LabFolder) -> Iterator[Problem]:
+    plan, where = lab.card.cloud, lab.folder / "lab.toml"
+    services = read_services()
+    for name in plan.services:
+        fields = services[name].priced_by if name in services else ()
+        if missing_amounts(plan, fields):
+            yield _found("C011", where, f"{name} is billed, and the plan has none of: {', '.join(fields)}")
+    bound = upper_bound(plan)
+    for what in bound.unpriced:
+        if what not in plan.unpriced:
+            yield _found("C012", where, f"no price is known: {what}")
+    if bound.usd > plan.max_cost_usd:
+        yield _found("C010", where, f"a run costs up to {bound.usd:.2f} USD, max_cost_usd says {plan.max_cost_usd:.2f}")
 
 
 def _ablation(lab: LabFolder, cells: list[Cell]) -> Iterator[Problem]:

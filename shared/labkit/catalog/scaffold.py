@@ -25,6 +25,7 @@ prerequisites = []
 [cloud]
 services = ["bigquery"]
 max_cost_usd = 0.01
+bigquery_gib = 1           # the most that one run uses; labs/AUTHORING.md has the fields
 
 [ablation]                 # with these parameters at least one claim must fail
 EFFECT = false

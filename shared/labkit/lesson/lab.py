@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labkit.catalog import LabError
 from labkit.catalog.collection import LabFolder, find_lab
@@ -34,13 +34,18 @@ from labkit.lesson.reference import reference_answers, solution_text, try_text
 from labkit.lesson.watcher import Watcher
 from labkit.lesson.widgets import show_with_buttons
 from labkit.target import Target, open_target
+from labkit.target.recording import distinct
+
+if TYPE_CHECKING:
+    from labkit.target.cleanup import Report
 
 OPEN: list[Lab] = []
 
 
-def open_lab(slug: str, target: str = "local", seed: int = 0) -> Lab:
+def open_lab(slug: str, target: str = "local", seed: int = 0, max_cost_usd: float | None = None) -> Lab:
     """Opens the lesson of a lab; the set-up cell of every lab calls it.
 
+    `max_cost_usd`: what a run on Google Cloud may cost at most, in the place of the environment's LABS_MAX_COST_USD.
     Raises LabError when there is no such lab or target, or the seed is no whole number.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
@@ -49,7 +54,8 @@ def open_lab(slug: str, target: str = "local", seed: int = 0) -> Lab:
     while OPEN:
         OPEN.pop().close()
     use_style()
-    lab = Lab(find_lab(slug), open_target(target, slug, work_folder(slug) / "google-cloud"), seed, shell)
+    folder = work_folder(slug) / "google-cloud"
+    lab = Lab(find_lab(slug), open_target(target, slug, folder, seed, max_cost_usd), seed, shell)
     OPEN.append(lab)
     return lab
 
@@ -88,6 +94,7 @@ class Lab:
         self._predictions: dict[str, Prediction] = {}
         self._quiz: dict[int, bool] = {}
         self._audited: set[int] = set()  # places in target.queries of what CI's wrong answers sent
+        self._audited_requests: set[int] = set()  # and in target.requests
         path = os.environ.get("LABKIT_JOURNAL")
         self._journal = Journal(self.slug, Path(path) if path else None)
         self._watcher = Watcher()
@@ -113,6 +120,24 @@ class Lab:
     def data(self, name: str, **parameters: Any) -> Any:
         """A data set of the registry as a DataFrame; `parameters` go to its generator."""
         return load_dataset(name, **parameters)
+
+    def cleanup(self, delete: bool = False) -> Report:
+        """Lists what the lab has created, found by its labels; `delete=True` deletes it, in dependency order.
+
+        Goes on after a failure and says what is left; called again, it goes on with that.
+        """
+        from labkit.target.cleanup import clean, place_of, survey
+        from labkit.target.created import Scope
+
+        place = place_of(self.target, self.card.cloud.services, self.slug)
+        report = (clean if delete else survey)(place, Scope(self.slug))
+        headline = "Deleted" if delete else "`lab.cleanup(delete=True)` deletes this"
+        if not report.found:
+            headline = "Nothing to clean up"
+        if report.left or report.unread:
+            headline = "Not everything could be cleaned up"
+        show(Message("good" if report.clean else "bad", headline, report.lines()))
+        return report
 
     # Claims
 
@@ -173,11 +198,12 @@ class Lab:
 
     def _audit(self, exercise: Exercise, task: Task) -> None:
         """Types every listed wrong answer into the exercise cell and records how it is judged; CI reads the record."""
-        first = len(self.target.queries)
+        first, first_request = len(self.target.queries), len(self.target.requests)
         for label, text in exercise.wrong.items():
             verdict = try_text(text, task, exercise, self._namespace)
             self._journal.write("audit", exercise=task.name, label=label, **asdict(verdict))
         self._audited.update(range(first, len(self.target.queries)))
+        self._audited_requests.update(range(first_request, len(self.target.requests)))
 
     def _exercise(self, name: str) -> tuple[Exercise, Task]:
         if name not in self._exercises or name not in self._tasks:
@@ -258,5 +284,7 @@ class Lab:
             lines.append(f"quiz: {sum(self._quiz.values())} of {len(self._quiz)} right at the first answer")
         sent = [text for number, text in enumerate(self.target.queries) if number not in self._audited]
         self._journal.write("queries", texts=sent)
+        asked = [line for number, line in enumerate(self.target.requests) if number not in self._audited_requests]
+        self._journal.write("requests", distinct=distinct(asked))
         self._journal.write("finish", exercises=outcomes, claims=len(self._claims))
         show(Message("good" if not open_ones else "note", f"{self.card.title}: {len(self._claims)} claims seen", lines))

@@ -17,6 +17,7 @@ from labkit.runner.build import build_notebook, stored, write_notebook
 from labkit.runner.execute import LEARNER, WORKED, Result, Run, executed_notebook
 from labkit.runner.health import record
 from labkit.runner.parameters import checked, from_command_line, read_parameters
+from labkit.runner.results import keep_result, prepare_results
 from labkit.runner.schedule import default_jobs, run_all, run_folder, shard
 
 
@@ -95,15 +96,32 @@ def run_labs(
     part: str,
     cell_seconds: int,
     lab_seconds: int,
+    rehearse: bool = False,
+    results: Path | None = None,
 ) -> int:
-    """Runs the worked labs; a lab fails when a cell or claim does, or an exercise misjudges an answer."""
+    """Runs the worked labs; a lab fails when a cell or claim does, or an exercise misjudges an answer.
+
+    `rehearse`: labs whose card names a service of Vertex AI go the way of TARGET="vertex", on this machine.
+    `results`: a folder in which each lab's outcome is kept, too, as <slug>/ (see `results`).
+    """
+    if results is not None:
+        prepare_results(results)
     runs = []
     for lab in chosen(slugs, part):
         given = from_command_line(pairs) | ({} if seed is None else {"SEED": seed})
+        if rehearse and lab.card.cloud.uses_vertex:
+            given["TARGET"] = "rehearsal"
         parameters = checked(lab.slug, read_parameters(lab.source), given)
         folder = run_folder(lab.slug, WORKED)
         runs.append(Run(lab.slug, folder, WORKED, parameters, True, cell_seconds, lab_seconds))
-    return _run_each(runs, "run", jobs, _worked_faults)
+
+    def faults(result: Result) -> list[str]:
+        found = _worked_faults(result)
+        if results is not None:
+            keep_result(result, found, results)
+        return found
+
+    return _run_each(runs, "run", jobs, faults)
 
 
 def _worked_faults(result: Result) -> list[str]:

@@ -33,6 +33,10 @@ class Target(Protocol):
     def queries(self) -> list[str]:
         """The SQL that has been sent so far; empty where the target does not see it."""
 
+    @property
+    def requests(self) -> list[str]:
+        """What Vertex AI has been asked to change so far (see `recording`); empty where the target does not see it."""
+
     def bigquery(self) -> Any:
         """A google.cloud.bigquery.Client; the lab's dataset exists then."""
 
@@ -46,15 +50,26 @@ class Target(Protocol):
         """Stops what runs on this machine; a second call does nothing."""
 
 
-def open_target(name: str, slug: str, folder: Path) -> Target:
-    """The target of that name; the local one keeps its state in `folder`. Raises LabError."""
+def open_target(
+    name: str, slug: str, folder: Path, seed: int | None = None, max_cost_usd: float | None = None
+) -> Target:
+    """The target of that name; the local one keeps its state in `folder`.
+
+    `max_cost_usd` is the most that a run on Google Cloud may cost, LABS_MAX_COST_USD where it is not given. Raises
+    LabError when there is no such target.
+    """
     if name == "local":
         from labkit.target.local import LocalTarget
 
-        return LocalTarget(slug, folder)
+        return LocalTarget(slug, folder, seed)
     if name == "vertex":
-        raise LabError(
-            'TARGET="vertex" is not supported yet: the check of credentials, quota and cost that must come before the '
-            'first cloud call is not built. Run with TARGET="local"; the same SQL and SDK code runs there.'
-        )
+        from labkit.catalog.collection import find_lab
+        from labkit.target.cloud import VertexTarget
+
+        return VertexTarget(slug, find_lab(slug).card.cloud, max_cost_usd)
+    if name == "rehearsal":
+        from labkit.catalog.collection import find_lab
+        from labkit.target.rehearsal import RehearsalTarget
+
+        return RehearsalTarget(slug, find_lab(slug).card.cloud, folder, seed)
     raise LabError(f'TARGET={name!r}: "local" or "vertex".')

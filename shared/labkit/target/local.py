@@ -26,14 +26,21 @@ STORAGE_EMULATOR = "STORAGE_EMULATOR_HOST"
 
 
 class LocalTarget:
-    """Starts a local service when a lab first asks for its client. State lies in `folder` and outlives the kernel."""
+    """Starts a local service when a lab first asks for its client. State lies in `folder` and outlives the kernel.
+
+    `seed` is what the lab was opened with; `project` and `bucket` (its name) are what the services are told.
+    """
 
     name = "local"
 
-    def __init__(self, slug: str, folder: Path, seed: int | None = None) -> None:
+    def __init__(
+        self, slug: str, folder: Path, seed: int | None = None, project: str = PROJECT, bucket: str = BUCKET
+    ) -> None:
         self.slug = slug
         self.folder = folder
-        self._recorder = Recorder(PROJECT, BUCKET, seed)
+        self.project = project
+        self._bucket_name = bucket
+        self._recorder = Recorder(project, bucket, seed)
         self._bigquery: Server | None = None
         self._storage: StorageServer | None = None
         self._vertex: VertexServer | None = None
@@ -49,9 +56,10 @@ class LocalTarget:
         except RuntimeError as error:
             raise LabError(f"{error} Restart the kernel and run the cells from the top.") from error
         return {
-            "project": PROJECT,
+            "project": self.project,
             "location": LOCATION,
-            "staging_bucket": self.bucket,
+            # Below the lab's own folder, as on Google Cloud, where clean-up finds what the SDK puts there.
+            "staging_bucket": f"{self.bucket}/{self.slug}",
             "credentials": AnonymousCredentials(),
             "api_endpoint": target,
             "api_transport": "grpc",
@@ -61,7 +69,7 @@ class LocalTarget:
         from localgcp.vertex import start
 
         try:
-            server = start(self.folder / "vertex", PROJECT, LOCATION, buckets=self.folder / "buckets")
+            server = start(self.folder / "vertex", self.project, LOCATION, buckets=self.folder / "buckets")
         except RuntimeError as error:
             raise _other_kernel(error) from error
         server.tell(self._recorder.note)
@@ -71,11 +79,11 @@ class LocalTarget:
 
     @property
     def dataset(self) -> str:
-        return f"{PROJECT}.{self.slug.replace('-', '_')}"
+        return f"{self.project}.{self.slug.replace('-', '_')}"
 
     @property
     def bucket(self) -> str:
-        return f"gs://{BUCKET}"
+        return f"gs://{self._bucket_name}"
 
     @property
     def labels(self) -> dict[str, str]:
@@ -96,7 +104,7 @@ class LocalTarget:
         server = self._bigquery or self._start_bigquery()
         config = bigquery.QueryJobConfig(default_dataset=self.dataset, labels=self.labels)
         client = bigquery.Client(
-            project=PROJECT,
+            project=self.project,
             credentials=AnonymousCredentials(),
             location="US",
             default_query_job_config=config,
@@ -105,7 +113,7 @@ class LocalTarget:
         dataset = bigquery.Dataset(self.dataset)
         dataset.labels = self.labels
         client.create_dataset(dataset, exists_ok=True)
-        point_magics(server.url, PROJECT, config)
+        point_magics(server.url, self.project, config)
         return client
 
     def _start_bigquery(self) -> Server:
@@ -113,10 +121,10 @@ class LocalTarget:
         from localgcp.bqml import Models
 
         buckets = self.folder / "buckets"
-        (buckets / BUCKET).mkdir(parents=True, exist_ok=True)
-        models = Models(self.folder / "models", PROJECT, buckets=buckets)
+        (buckets / self._bucket_name).mkdir(parents=True, exist_ok=True)
+        models = Models(self.folder / "models", self.project, buckets=buckets)
         try:
-            server = start(self.folder / "bigquery", PROJECT, statements=[models], buckets=buckets)
+            server = start(self.folder / "bigquery", self.project, statements=[models], buckets=buckets)
         except RuntimeError as error:
             raise _other_kernel(error) from error
         os.environ[EMULATOR] = server.url
@@ -128,14 +136,16 @@ class LocalTarget:
         from google.auth.credentials import AnonymousCredentials
         from google.cloud.storage import Client
 
-        (self.folder / "buckets" / BUCKET).mkdir(parents=True, exist_ok=True)
+        (self.folder / "buckets" / self._bucket_name).mkdir(parents=True, exist_ok=True)
         server = self._storage or self._start_storage()
-        return Client(project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": server.url})
+        return Client(
+            project=self.project, credentials=AnonymousCredentials(), client_options={"api_endpoint": server.url}
+        )
 
     def _start_storage(self) -> StorageServer:
         from localgcp.storage import start
 
-        self._storage = start(self.folder / "buckets", PROJECT)
+        self._storage = start(self.folder / "buckets", self.project)
         os.environ[STORAGE_EMULATOR] = self._storage.url
         point_fsspec()
         return self._storage

@@ -21,10 +21,6 @@ from localgcp.vertex.store import Store
 # From a proto-plus request to a proto-plus response; None is Empty. A streaming method gives an iterator of responses.
 Handler = Callable[[Message], Message]
 _NAME = re.compile(r"projects/([^/]+)(?:/locations/([^/]+))?")
-_HINTS = {
-    "JobService.CreateHyperparameterTuningJob": "tune with OSS Vizier in the environment vizier, or run with "
-    'TARGET="vertex"',
-}
 
 
 class Core:
@@ -80,8 +76,7 @@ class Core:
             told(method.key, kept)
         handler = self._handlers.get(method.key)
         if handler is None:
-            instead = _HINTS.get(method.key)
-            raise unimplemented(method.key, instead) if instead else unimplemented(method.key)
+            raise unimplemented(method.key)
         try:
             self._check_place(request)
             validate.check(request, is_update=method.name.startswith("Update"))

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from localgcp.vertex import datasets, endpoints, jobs, models
+from localgcp.vertex import batch, datasets, endpoints, explain, jobs, metadata, models, pipelines, serving, tensorboards
 from localgcp.vertex.core import Core
+from localgcp.vertex.jobs import tuning
 
 INSTALL: tuple[Callable[[Core], None], ...] = (
     datasets.install,
-    endpoints.install,
+    metadata.install,
+    tensorboards.install,
     models.install,
+    serving.install,
+    endpoints.install,
+    explain.install,
+    batch.install,
     jobs.install,
+    tuning.install,
+    pipelines.install,
 )

@@ -11,7 +11,10 @@ from typing import Any
 
 import google.auth.transport.requests
 import requests
+from google.api_core import exceptions
 from google.cloud.aiplatform import initializer, jobs, pipeline_jobs, training_jobs
+from google.cloud.aiplatform.metadata import metadata
+from google.cloud.aiplatform.tensorboard import tensorboard_resource
 from google.cloud.aiplatform.utils import resource_manager_utils
 
 # What the local Cloud Storage says of every bucket.
@@ -89,6 +92,21 @@ def _transport(local: Local) -> Undo:
     return _replace(config, "api_endpoint", property(endpoint))
 
 
+def _global_tensorboard(_: Local) -> Undo:
+    def board(self: Any) -> tensorboard_resource.Tensorboard | None:
+        chosen = self._global_tensorboard
+        if chosen is None:
+            return None
+        credentials = initializer.global_config.credentials
+        try:
+            return tensorboard_resource.Tensorboard(chosen.resource_name, credentials=credentials)
+        except exceptions.NotFound:
+            self._global_tensorboard = None
+            return None
+
+    return _replace(metadata._ExperimentTracker, "_get_global_tensorboard", board)
+
+
 def _polling(_: Local) -> Undo:
     undo = [_replace(module, "_JOB_WAIT_TIME", POLL_SECONDS) for module in (jobs, training_jobs, pipeline_jobs)]
     return _all(undo)
@@ -112,6 +130,12 @@ SHIMS = (
         "aiplatform.init without a project, such as init(experiment=…), changes the transport to REST and leaves the "
         "endpoint, which here is another one for gRPC.",
         _transport,
+    ),
+    Shim(
+        "global_tensorboard",
+        "After init(experiment_tensorboard=…) the next init(experiment=…) asks the machine for credentials of Google "
+        "Cloud, whatever init(credentials=…) has said.",
+        _global_tensorboard,
     ),
     Shim(
         "polling",

@@ -69,6 +69,9 @@ VIOLATIONS = {
     "C007": card('"numbers"', '"letters"'),
     "C008": card('"bigquery"', '"bigtable"'),
     "C009": card("EFFECT = false", "EFFECT = true"),
+    "C010": card("bigquery_gib = 1", "bigquery_gib = 100"),
+    "C011": card("bigquery_gib = 1\n", ""),
+    "C012": card("[ablation]", '[[cloud.machines]]\nuse = "training"\nmachine = "n1-megamem-1"\nhours = 1\n[ablation]'),
     "L001": source("# # A tiny lab", "# # Another title"),
     "L002": source("**You will**", "You will"),
     "L003": source('# %% tags=["parameters"]', "# %%"),
@@ -125,6 +128,8 @@ def test_a_violated_rule_is_named_with_place_and_mend(tiny: LabFolder, code: str
         ("minutes = 5", "minutes = 5\nlength = 3", "length"),
         ('topics = ["T001"]', "topics = []", "topics"),
         ("max_cost_usd = 0.01", "max_cost_usd = -1", "cloud.max_cost_usd"),
+        ("bigquery_gib = 1", "bigquery_gib = -1", "cloud.bigquery_gib"),
+        ("[ablation]", '[[cloud.machines]]\nuse = "toy"\nmachine = "a"\nhours = 1\n[ablation]', "cloud.machines.0.use"),
     ],
 )
 def test_a_bad_card_is_refused_by_field(tiny: LabFolder, old: str, new: str, field: str) -> None:

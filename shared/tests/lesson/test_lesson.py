@@ -173,7 +173,7 @@ def test_the_summary_tells_what_is_open(learner: Learner) -> None:
 
 
 def test_target_and_seed_are_checked(learner: Learner) -> None:
-    assert "not supported yet" in learner.types('lesson.open("tiny-lab", target="vertex")')
+    assert "target vertex" in learner.types('lesson.open("tiny-lab", target="vertex")')
     assert '"local" or "vertex"' in learner.types('lesson.open("tiny-lab", target="gcp")')
     assert "a whole number" in learner.types('lesson.open("tiny-lab", seed=-1)')
 

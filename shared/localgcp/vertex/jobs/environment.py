@@ -75,6 +75,11 @@ def variables(name: str, spec: Message, task: Task, cluster: dict[Task, str], pl
         found["TF_CONFIG"] = json.dumps(_tf_config(task, cluster))
     if spec.tensorboard:
         found["AIP_TENSORBOARD_RESOURCE_NAME"] = spec.tensorboard
+    # The SDK in the job logs to this run without being told of it.
+    if spec.experiment:
+        found["AIP_EXPERIMENT_NAME"] = spec.experiment
+    if spec.experiment_run:
+        found["AIP_EXPERIMENT_RUN_NAME"] = spec.experiment_run
     prefix = spec.base_output_directory.output_uri_prefix
     for variable, directory in _DIRECTORIES.items():
         found.pop(variable, None)

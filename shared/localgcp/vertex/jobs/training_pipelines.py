@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from google.cloud.aiplatform_v1.types import CustomJob, CustomJobSpec, PipelineState, TrainingPipeline
 from google.protobuf import json_format, struct_pb2
 from google.rpc import status_pb2
@@ -12,7 +14,9 @@ from localgcp.vertex.generic import Resources, require, stamp
 from localgcp.vertex.jobs.custom_jobs import CustomJobs
 from localgcp.vertex.jobs.execution import stopped
 from localgcp.vertex.messages import Message, copied, now, raw
-from localgcp.vertex.models import Models
+
+if TYPE_CHECKING:
+    from localgcp.vertex.models import Models
 
 _TERMINAL = {"PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CANCELLED"}
 _BACKING = "backingCustomJob"
@@ -34,6 +38,8 @@ class TrainingPipelines:
         pipeline = copied(request.training_pipeline)
         spec = _spec(pipeline)
         _check(pipeline, spec)
+        if raw(pipeline).HasField("model_to_upload"):
+            self._models.check(pipeline.model_to_upload, pipeline.model_id, pipeline.parent_model)
         self._jobs.check(spec)
         pipeline.state = PipelineState.PIPELINE_STATE_PENDING
         pipeline = self._resources.add(request.parent, pipeline)
@@ -118,8 +124,6 @@ def _check(pipeline: Message, spec: Message) -> None:
         raise unimplemented("A managed dataset as the input of a custom training", "read the data in the trainer")
     if raw(pipeline).HasField("model_to_upload") and not spec.base_output_directory.output_uri_prefix:
         raise invalid("`baseOutputDirectory` is required when a model is to be uploaded.")
-    if pipeline.parent_model:
-        raise unimplemented("A further version of a model")
 
 
 def _set_backing(pipeline: Message, name: str) -> None:

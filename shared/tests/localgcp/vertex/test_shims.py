@@ -128,3 +128,26 @@ def test_a_dedicated_endpoint_is_not_redirected(running: vertex.Server, offline:
     endpoint = aiplatform.Endpoint.create(display_name="x", dedicated_endpoint_enabled=True)
     with pytest.raises((ValueError, exceptions.MethodNotImplemented), match="Dedicated endpoint DNS is empty"):
         endpoint.raw_predict(BODY, HEADERS)
+
+
+def test_the_global_tensorboard_needs_its_shim(running: vertex.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: Any, **__: Any) -> Any:
+        raise Sent("the machine's credentials")
+
+    monkeypatch.setattr(google.auth, "default", asked)
+    tracker = aiplatform.metadata.metadata._experiment_tracker
+    board = aiplatform.Tensorboard.create(display_name="x")
+    place = {"project": PROJECT, "location": LOCATION, "api_transport": "grpc"}
+    try:
+        aiplatform.init(**place, experiment_tensorboard=board)
+        with pytest.raises(Sent):
+            aiplatform.init(**place, experiment="next")
+        running.shim_sdk()
+        aiplatform.init(**place, experiment="next")
+        assert tracker.experiment.backing_tensorboard_resource_name == board.resource_name
+        board.delete()
+        aiplatform.init(**place, experiment="after")  # the one that is gone is forgotten
+        assert tracker.experiment.get_backing_tensorboard_resource().gca_resource.is_default
+    finally:
+        tracker.reset()
+        tracker.set_tensorboard(None)
