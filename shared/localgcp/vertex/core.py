@@ -44,6 +44,11 @@ class Core:
         self._handlers: dict[str, Handler] = {}
 
     @property
+    def handled(self) -> set[str]:
+        """The methods that have semantics here, "EndpointService.CreateEndpoint"."""
+        return set(self._handlers)
+
+    @property
     def parent(self) -> str:
         return f"projects/{self.project}/locations/{self.location}"
 

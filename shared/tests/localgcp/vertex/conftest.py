@@ -11,6 +11,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform
 from localgcp import storage, vertex
 
+from tests.localgcp.vertex.answered import noting
+
 PROJECT, LOCATION = "local-project", "us-central1"
 PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
 BUCKET = "first"
@@ -42,6 +44,12 @@ def pool(code: str, *args: str, machine: dict[str, Any] | None = None, **more: A
     container = {"image_uri": IMAGE, "command": ["python", "-c", code], "args": list(args)}
     spec = {"machine_spec": machine or {"machine_type": "n1-standard-4"}, "replica_count": 1}
     return spec | {"container_spec": container} | more
+
+
+@pytest.fixture(scope="session", autouse=True)
+def note_what_answers() -> Iterator[None]:
+    with noting():
+        yield
 
 
 @pytest.fixture(scope="module")
