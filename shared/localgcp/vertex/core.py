@@ -14,7 +14,7 @@ from google.protobuf import empty_pb2
 from localgcp.vertex import surface, validate
 from localgcp.vertex.errors import VertexError, invalid, unimplemented
 from localgcp.vertex.machines import Machines
-from localgcp.vertex.messages import Message, raw, wrapped
+from localgcp.vertex.messages import Message, raw, repeated, wrapped
 from localgcp.vertex.operations import Operations
 from localgcp.vertex.store import Store
 
@@ -107,7 +107,7 @@ class Core:
         """A regional endpoint serves the resources of one location, and a caller those of a project."""
         for field in request.DESCRIPTOR.fields:
             value = getattr(request, field.name)
-            if field.message_type is not None and not field.is_repeated and hasattr(value, "name"):
+            if field.message_type is not None and not repeated(field) and hasattr(value, "name"):
                 value = value.name
             found = _NAME.match(value) if isinstance(value, str) else None
             if found is None:

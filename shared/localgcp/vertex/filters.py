@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from localgcp.vertex.errors import invalid
-from localgcp.vertex.messages import Message, is_map, is_set, raw
+from localgcp.vertex.messages import Message, is_map, is_set, raw, repeated
 
 # Whether a resource fits; raises VertexError when the filter names a field that it does not have.
 Condition = Callable[[Message], bool]
@@ -148,7 +148,7 @@ def lookup(resource: Message, path: str) -> Found:
             return Found(_in_map(getattr(value, key), ".".join(parts[number + 1 :])), None)
         there = is_set(value, field) or not field.has_presence
         value = getattr(value, key)
-        if number + 1 < len(parts) and (field.message_type is None or field.is_repeated):
+        if number + 1 < len(parts) and (field.message_type is None or repeated(field)):
             raise invalid(f"Invalid field '{path}': '{part}' has no fields.")
         if field.message_type is not None and field.message_type.full_name == "google.protobuf.Struct":
             return Found(_in_map(value.fields, ".".join(parts[number + 1 :])) if parts[number + 1 :] else value, None)
@@ -172,7 +172,7 @@ def _has(found: Found, wanted: str, name: str) -> bool:
         return False
     if found.field is not None and is_map(found.field):
         return wanted in value
-    if found.field is not None and found.field.is_repeated:
+    if found.field is not None and repeated(found.field):
         return any(fnmatchcase(str(item), wanted) for item in value)
     if wanted == "*":
         return bool(value) or found.field is None

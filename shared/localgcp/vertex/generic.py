@@ -11,7 +11,7 @@ from google.protobuf import field_mask_pb2
 from localgcp.vertex import listing, surface, validate
 from localgcp.vertex.errors import VertexError, invalid, precondition
 from localgcp.vertex.filters import Function
-from localgcp.vertex.messages import Message, copied, full_name, new_id, now, raw
+from localgcp.vertex.messages import Message, copied, full_name, new_id, now, raw, repeated
 
 if TYPE_CHECKING:
     from localgcp.vertex.core import Core
@@ -172,4 +172,4 @@ def _find(service: str, noun: str) -> dict[str, surface.Method]:
 
 def _listed(response: Any) -> str | None:
     fields = response.pb().DESCRIPTOR.fields if hasattr(response, "pb") else []
-    return next((field.message_type.name for field in fields if field.is_repeated and field.message_type), None)
+    return next((field.message_type.name for field in fields if repeated(field) and field.message_type), None)

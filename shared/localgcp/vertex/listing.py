@@ -13,7 +13,7 @@ from google.protobuf import field_mask_pb2
 
 from localgcp.vertex import filters
 from localgcp.vertex.errors import invalid
-from localgcp.vertex.messages import Message, copied, raw, wrapped
+from localgcp.vertex.messages import Message, copied, raw, repeated, wrapped
 
 _DEFAULT, _MOST = 100, 1000
 
@@ -40,7 +40,7 @@ def page(request: Message, response_class: Any, resources: Iterable[Message], fu
 def _rows_field(response: Message) -> str:
     """The repeated field of a list response."""
     fields = raw(response).DESCRIPTOR.fields
-    return str(next(field.name for field in fields if field.is_repeated and field.message_type is not None))
+    return str(next(field.name for field in fields if repeated(field) and field.message_type is not None))
 
 
 @total_ordering

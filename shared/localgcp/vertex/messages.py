@@ -20,6 +20,12 @@ def raw(message: Message) -> Message:
     return type(message).pb(message) if isinstance(message, proto.Message) else message
 
 
+def repeated(field: Any) -> bool:
+    """Whether a field's descriptor is of a list or a map."""
+    # protobuf 4, which tfx's environment has, knows only the label, which later versions warn of.
+    return bool(field.is_repeated) if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+
+
 def wrapped(message: Message) -> Message:
     """The proto-plus message around a plain one of the API; others stay plain."""
     if isinstance(message, proto.Message):
@@ -53,7 +59,7 @@ def packed(message: Message) -> any_pb2.Any:
 
 def is_set(message: Message, field: Any) -> bool:
     """Whether a field of a plain message has a value other than its default."""
-    if field.is_repeated:
+    if repeated(field):
         return len(getattr(message, field.name)) > 0
     if field.has_presence:
         return bool(message.HasField(field.name))

@@ -15,7 +15,7 @@ from localgcp.loopback import Call, Reply
 from localgcp.vertex import surface
 from localgcp.vertex.core import Core
 from localgcp.vertex.errors import VertexError, invalid, unimplemented
-from localgcp.vertex.messages import Message, raw_class
+from localgcp.vertex.messages import Message, raw_class, repeated
 
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
 _OPERATION = re.compile(r"/(v1|ui)/(projects/[^/]+/locations/[^/]+/(?:.+/)?operations(?:/[^/:]+)?)(?::(\w+))?\Z")
@@ -111,7 +111,7 @@ def _set(message: Message, path: str, value: str) -> None:
     field = message.DESCRIPTOR.fields_by_name.get(last)
     if field is None:
         raise _unknown(path)
-    parsed = [_value(field, value)] if field.is_repeated else _value(field, value)
+    parsed = [_value(field, value)] if repeated(field) else _value(field, value)
     part = type(message)()
     try:
         json_format.ParseDict({field.json_name: parsed}, part)

@@ -7,7 +7,7 @@ from typing import Any
 
 from localgcp.vertex import surface
 from localgcp.vertex.errors import Violation, invalid_fields
-from localgcp.vertex.messages import Message, is_map, is_set
+from localgcp.vertex.messages import Message, is_map, is_set, repeated
 
 _REQUIRED = "Required field is not set."
 _LABELS, _LABEL_LENGTH, _NAME_LENGTH = 64, 64, 128
@@ -67,7 +67,7 @@ class _Check:
         if field.message_type is None or is_map(field):
             return []
         found = []
-        for number, item in enumerate(value) if field.is_repeated else [(None, value)]:
+        for number, item in enumerate(value) if repeated(field) else [(None, value)]:
             if item.DESCRIPTOR.full_name.startswith(surface.PACKAGE):
                 place = name if number is None else f"{name}[{number}]"
                 found += self.violations(item, "" if place in _UNNAMED else f"{place}.")
@@ -76,7 +76,7 @@ class _Check:
 
 def _can_be_missing(field: Any) -> bool:
     """A number 0 or a false that is not sent looks like one that is; it has to be let through."""
-    return bool(field.is_repeated or field.message_type is not None or field.cpp_type == field.CPPTYPE_STRING)
+    return bool(repeated(field) or field.message_type is not None or field.cpp_type == field.CPPTYPE_STRING)
 
 
 def _label_violations(name: str, labels: dict[str, str]) -> list[Violation]:
