@@ -1,4 +1,4 @@
-"""Trains with all pins but one, for each pin; prints what came out as JSON. The notebook runs it in other processes."""
+"""Trains with all pins but one, for each pin; prints what came out as JSON. The notebook runs it in another process."""
 
 import json
 import sys
@@ -16,11 +16,11 @@ def arguments(pins):
 
 
 def one_left_out(data, seed, threads):
-    """Average precision and fingerprint of the scores, by what is not pinned."""
+    """Average precision and fingerprint of the scores, by what is not pinned; `threads` is the argument for threads."""
     found = {}
     for left_out in (None, *task.PINS, "threads"):
         pins = [pin for pin in task.PINS if pin != left_out]
-        more = [f"--threads={threads}"] if left_out == "threads" else []
+        more = [threads] if left_out == "threads" else []
         metrics = task.main([f"--data={data}", f"--seed={seed}", *arguments(pins), *more, *NOTHING_KEPT])
         found[left_out or "nothing"] = metrics["average_precision"], metrics["scores"]
     return found
@@ -28,4 +28,4 @@ def one_left_out(data, seed, threads):
 
 if __name__ == "__main__":
     data, seed, threads = sys.argv[1:]
-    print(json.dumps(one_left_out(data, int(seed), int(threads))))
+    print(json.dumps(one_left_out(data, seed, threads)))

@@ -71,7 +71,7 @@ for kind in (aiplatform.CustomPythonPackageTrainingJob, aiplatform.CustomJob, ai
 
 # %% [markdown]
 # ## The data and the trainer
-# Three weeks of hourly readings of ten compressors, a file a day, with planted faults. A faulty machine breaks a
+# Two weeks of hourly readings of ten compressors, a file a day, with planted faults. A faulty machine breaks a
 # relation between sensors while each sensor alone stays within its healthy range. The test is done on three machines
 # that training has not seen, as a new machine would come.
 #
@@ -79,7 +79,7 @@ for kind in (aiplatform.CustomPythonPackageTrainingJob, aiplatform.CustomJob, ai
 # a `settings.json`, with what the colleague has found to work best.
 
 # %%
-readings = lab.data("compressor-readings", seed=SEED)
+readings = lab.data("compressor-readings", seed=SEED, days=14)
 laptop = lab.work / "laptop"
 shutil.rmtree(laptop, ignore_errors=True)
 (laptop / "readings").mkdir(parents=True)
@@ -122,7 +122,7 @@ plt.show()
 lab.predict(
     "apart",
     "How far are the five average precisions apart?",
-    options=["not at all: the seeds are fixed", "in the last digits: machines round differently", "by more than 0.05"],
+    options=["not at all: the seeds are fixed", "in the last digits: machines round differently", "by more than 0.02"],
 )
 
 # %% [markdown]
@@ -243,9 +243,9 @@ first_table = as_table(first)
 print(first_table.to_string(float_format="{:.4f}".format))
 precision = first_table["average precision"]
 apart = precision.max() - precision.min()
-options = ["not at all: the seeds are fixed", "in the last digits: machines round differently", "by more than 0.05"]
-lab.revisit("apart", options[int(np.digitize(apart, [1e-9, 0.05]))])
-lab.claim("same code, data and seed: average precisions apart", apart, at_least=0.05)
+options = ["not at all: the seeds are fixed", "in the last digits: machines round differently", "by more than 0.02"]
+lab.revisit("apart", options[int(np.digitize(apart, [1e-9, 0.02]))])
+lab.claim("same code, data and seed: average precisions apart", apart, at_least=0.02)
 lab.claim("environments whose scores no other has", (~first_table["scores"].duplicated(keep=False)).sum(), at_least=4)
 
 # %% [markdown]
@@ -266,45 +266,39 @@ lab.claim("environments whose scores no other has", (~first_table["scores"].dupl
 # | draws | `np.random.seed` when the module is imported; a notebook's cells have drawn since | a fresh process |
 # | threads | as many as the laptop has | as many as the machine type has |
 #
-# We take them one at a time. Everything is pinned but one, and the trainer runs in three environments: this notebook,
-# a shell on the laptop's files, and an empty folder on the bucket's.
+# We take them one at a time. Everything is pinned but one, and the trainer runs in two environments that differ in all
+# six: this notebook on the laptop's files, and a process in an empty folder on the bucket's.
 
 # %%
-def in_process(folder, data, hash_seed, threads):
-    command = [sys.executable, str(lab.folder / "compare.py"), str(data), str(SEED), str(threads)]
-    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
-
-
 empty = lab.work / "empty"
 empty.mkdir(exist_ok=True)
-processes = {
-    "shell": in_process(laptop, laptop / "readings", hash_seed=1, threads=1),
-    "bucket": in_process(empty, DATA, hash_seed=2, threads=2),
-}
+fresh = subprocess.Popen(
+    [sys.executable, str(lab.folder / "compare.py"), DATA, str(SEED), "--threads=2"],
+    cwd=empty, env={**os.environ, "PYTHONHASHSEED": "2"}, stdout=subprocess.PIPE, text=True,
+)
 np.random.random(SEED % 1000 + 1)  # what the cells of a notebook draw in the course of a day
 with contextlib.chdir(laptop):
-    left_out = {"notebook": compare.one_left_out(laptop / "readings", SEED, threads=1)}
-left_out |= {name: json.loads(process.communicate()[0]) for name, process in processes.items()}
+    left_out = {"notebook": compare.one_left_out(laptop / "readings", SEED, "--threads=1")}
+left_out["fresh process"] = json.loads(fresh.communicate()[0])
 
 found = pd.DataFrame({name: {pin: pair[0] for pin, pair in runs.items()} for name, runs in left_out.items()})
 spread = found.max(axis=1) - found.min(axis=1)
 prints = pd.DataFrame({name: {pin: pair[1] for pin, pair in runs.items()} for name, runs in left_out.items()})
 table = found.assign(apart=spread)
-table["different scores"] = [f"{n} of 3" for n in prints.nunique(axis=1)]
+table["different scores"] = np.where(prints.nunique(axis=1) > 1, "yes", "no")
 print(table.rename_axis("not pinned").to_string(float_format="{:.4f}".format))
 
 # %%
 suspects = spread[list(task.PINS)].sort_values()
 fig, ax = plt.subplots(figsize=(6, 2.6))
 ax.barh(suspects.index, suspects, color="C0")
-ax.set(title="All pinned but one: the order of a set moves the number more than chance does",
-       xlabel="average precisions apart, three environments", ylabel="not pinned")
+ax.set(title="All pinned but one: each of the five moves the number",
+       xlabel="average precisions apart, two environments", ylabel="not pinned")
 plt.show()
 lab.claim("one pin left out: pins that change the scores, of settings, machines, columns, draws",
           (prints.loc[["settings", "machines", "columns", "draws"]].nunique(axis=1) > 1).sum(), at_least=4)
-lab.claim("settings not pinned: average precisions apart", spread["settings"], at_least=0.02)
-lab.claim("1 or 2 threads: average precisions apart", spread["threads"], at_most=1e-9)
+lab.claim("settings not pinned: average precisions apart", spread["settings"], at_least=0.05)
+lab.claim("1 or 2 threads: average precisions apart", spread["threads"], at_most=1e-3)
 lab.claim("nothing left out: different scores", prints.loc["nothing"].nunique(), at_most=1)
 
 # %% [markdown]
@@ -313,7 +307,7 @@ lab.claim("nothing left out: different scores", prints.loc["nothing"].nunique(),
 # that ran before. The settings are the plainest case, and the most expensive: the job has trained another model.
 #
 # The innocent one is the one that is always blamed. Threads add up the trees' votes in another order, which moves
-# the last of sixteen digits, and the average precision not at all.
+# the last of sixteen digits of a score, and the average precision hardly ever.
 #
 # ## Exercise: the machines of the test
 # Write the draw of the test machines so that it depends on the set of machines and the seed and on nothing else.
@@ -351,9 +345,13 @@ lab.claim("all pinned: average precisions apart", precision.max() - precision.mi
 lab.claim("all pinned: different scores in five environments", second_table["scores"].nunique(), at_most=1)
 
 # %% [markdown]
-# Not close: **equal**, to the last bit of every score. From now on a difference between laptop and cloud means something. To the
-# last bit needs one more thing, which locally is given: the same versions of the packages. The `Dockerfile` beside the
+# Not close: **equal**, to the last bit of every score. From now on a difference between laptop and cloud means something.
+# One more thing is needed for that, which here is given: the same versions of the packages. The `Dockerfile` beside the
 # notebook names each with its number.
+#
+# Equal is not yet right. Compare with the first table: the number hangs on *which* three machines are tested, and the
+# laptop's was one draw of many. Pinned, the draw is at least the same for everybody, and the next step, testing
+# each machine in turn, compares like with like.
 #
 # The package job has also registered what it has trained, which the other jobs have not:
 
@@ -569,10 +567,10 @@ forms = lab.check("forms", forms)
 # %% [markdown]
 # ## On Google Cloud
 # The jobs above are the real SDK's. With `TARGET="vertex"` the same cells send them to Vertex AI (since April 2026: Agent
-# Platform, with the same API), each to a machine of its own. This is what one of them sends:
+# Platform, with the same API), each to a machine of its own. This is what the container job sends:
 
 # %%
-lab.target.show(again)
+lab.target.show(container_job("fault-finder", [f"--data={DATA.replace('gs://', '/gcs/')}", *pinned]))
 
 # %% [markdown]
 # **Before.** Build the image: `gcloud builds submit` in the lab's folder, the command stands in the `Dockerfile`. The script and

@@ -123,13 +123,13 @@ run = pipeline.gca_resource.training_task_metadata["backingCustomJob"]
         version = known[run]
         raise Incorrect(
             f"That training made version {version.version_id}, which has the aliases "
-            f"{', '.join(version.version_aliases) or 'none'}. The requests are answered by another version: the endpoint "
-            "holds what was deployed, whatever the aliases say."
+            f"{', '.join(version.version_aliases) or 'none'}. The requests are answered by another version: the "
+            "endpoint holds what was deployed, whatever the aliases say."
         )
 
 
 class Rehearsal:
-    """An endpoint with two deployed models on which a rollback is tried out: it only writes down what is asked of it."""
+    """An endpoint with two deployed models, to try a rollback on: it only writes down what is asked of it."""
 
     def __init__(self, deployed, traffic):
         self._models = [
@@ -172,7 +172,7 @@ class RollBack(Exercise):
     name = "roll_back"
     hints = [
         "Both versions are deployed. What is it that decides which of them answers?",
-        "endpoint.update(traffic_split=…) takes a share for each deployed model, by the model's id. They are 100 in all.",
+        "endpoint.update(traffic_split=…) takes a share for each deployed model, by its id. They are 100 in all.",
         "The id of a deployed model is not the id of its version: endpoint.list_models() has both, id and "
         "model_version_id.",
     ]
@@ -231,8 +231,8 @@ def roll_back(endpoint, version):
     def judge(self, endpoint, right, version):
         if "undeploy" in endpoint.asked:
             raise Incorrect(
-                "It undeploys a model. What has failed cannot be looked at any more, and if it has the traffic there is "
-                "nothing left to answer until something else is there."
+                "It undeploys a model. What has failed cannot be looked at any more, and where it has the traffic, "
+                "nothing is left to answer until something else is there."
             )
         if "deploy" in endpoint.asked:
             raise Incorrect(

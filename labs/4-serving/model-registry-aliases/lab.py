@@ -23,7 +23,7 @@
 TARGET = "local"     # "vertex": jobs, registry and endpoint are Google's
 SEED = 20260601
 STANDBY = True       # False: the old version is undeployed when the new one has come, and the effect of this lab is gone
-RATE = 100           # requests a second while we roll back
+RATE = 200           # requests a second while we roll back
 
 # %%
 from labkit import lesson
@@ -46,7 +46,7 @@ sys.path.insert(0, str(lab.folder))  # steady.py lies beside the notebook
 from steady import SteadyLoad
 
 aiplatform.init(**lab.target.vertex)
-logging.getLogger("google.cloud.aiplatform").setLevel(logging.WARNING)
+logging.disable(logging.INFO)  # the SDK tells each of its steps
 TRAINING_IMAGE = "us-docker.pkg.dev/vertex-ai/training/sklearn-cpu.1-6:latest"
 SERVING_IMAGE = aiplatform.helpers.get_prebuilt_prediction_container_uri("sklearn", "1.6")
 
@@ -415,9 +415,10 @@ run = registry.get_model(serving.model_version_id).gca_resource.training_pipelin
 
 # %%
 run = lab.check("training_run", run, endpoint, registry)
-job = aiplatform.CustomTrainingJob.get(run)
-print(job.display_name)
-print(job.gca_resource.training_task_inputs["workerPoolSpecs"][0]["pythonPackageSpec"]["args"])
+training = aiplatform.CustomTrainingJob.get(run)
+job = aiplatform.CustomJob.get(training.gca_resource.training_task_metadata["backingCustomJob"])
+print(training.display_name, "was started with")
+print(*job.job_spec.worker_pool_specs[0].python_package_spec.args, sep="\n")
 
 # %% [markdown]
 # There it is: the training took `temperature_f`, degrees Fahrenheit, and the app sends degrees Celsius. This is for Friday.
@@ -491,7 +492,6 @@ for ax, (name, load) in zip(axes, [("traffic switched", switched), ("undeployed,
         ax.plot(sent - load.marks["begins"], np.full(len(sent), place), "|", color=colour, ms=9)
     ax.set(yticks=[0, 1, 2], yticklabels=["old version", "new version", "lost"], ylim=(-0.6, 2.6), title=name)
 axes[1].set_xlabel("seconds since the rollback began")
-fig.tight_layout()
 plt.show()
 
 # %%
@@ -536,7 +536,7 @@ for minutes in (1, 5, 15):
 # lists what the lab has created; `lab.cleanup(delete=True)` deletes it.
 
 # %%
-lab.cleanup()
+report = lab.cleanup()
 
 # %% [markdown]
 # ## Exam lens

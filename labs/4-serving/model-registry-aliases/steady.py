@@ -11,8 +11,8 @@ from google.api_core import exceptions
 class SteadyLoad:
     """Asks `endpoint` for the rows in turn, `rate` times a second, for as long as the `with` lasts.
 
-    Nothing is tried again: a request that is refused is lost, as it is for the app. Afterwards `requests` has a row each,
-    in the order of sending: `at` (s since the start), `version` (None: lost), `minutes` (the prediction), `error`.
+    Nothing is tried again: a request that is refused is lost, as it is for the app. Afterwards `requests` has a row for
+    each: `at` (when it was sent, s since the start), `version` (None: lost), `minutes` (predicted), `error`.
     """
 
     def __init__(self, endpoint, rows, rate):
@@ -37,14 +37,15 @@ class SteadyLoad:
         self.marks[name] = time.perf_counter() - self.started
 
     def _tick(self):
-        """Sends by the clock and not when the last answer has come: a slow endpoint gets no rest."""
+        """Hands out by the clock and not when the last answer has come: a slow endpoint gets no rest."""
         number = 0
         while not self._stopping.wait(max(0, self.started + number / self.rate - time.perf_counter())):
             row = self.rows[number % len(self.rows)]
-            self._records.append(self._senders.submit(self._ask, row, number / self.rate))
+            self._records.append(self._senders.submit(self._ask, row))
             number += 1
 
-    def _ask(self, row, at):
+    def _ask(self, row):
+        at = time.perf_counter() - self.started
         try:
             answer = self.endpoint.predict(instances=[row])
         except exceptions.GoogleAPICallError as error:

@@ -174,7 +174,7 @@ def _cells(lab: LabFolder, cells: list[Cell]) -> Iterator[Problem]:
         yield _found("L003", where, f"{len(tagged)} cells are tagged `parameters`, or not the first code cell")
     for cell in tagged[:1]:
         yield from _parameters(where, cell)
-    if len(code) < 2 or f'lesson.open("{lab.slug}", target=TARGET, seed=SEED)' not in code[1].text:
+    if len(code) < 2 or f'lesson.open("{lab.slug}", target=TARGET, seed=SEED' not in code[1].text:
         yield _found("L006", where, "the set-up cell does not open the lesson", code[1].line if len(code) > 1 else 0)
     yield from _order(where, cells)
     yield from _forbidden(where, cells)

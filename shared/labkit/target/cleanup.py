@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from labkit.catalog import LabError
@@ -98,12 +98,14 @@ def place_of(target: Any, services: tuple[str, ...], slug: str) -> Place:
     """The place of a lesson's target; only the parts that `services` of the lab's card name are started for it."""
     on_vertex = any(service.startswith("vertex-") for service in services)
     with_bucket, with_bigquery = on_vertex or "storage" in services, "bigquery" in services
-    if isinstance(target, VertexTarget):
+    # Not a rehearsal of it, which sends to this machine what it hands out.
+    if type(target) is VertexTarget:
         connection = _connection(target)
         bigquery, storage = target.bigquery_client, target.storage_client
     else:
         connection = target.vertex if on_vertex else {"project": "", "location": ""}
-        bigquery, storage = target.bigquery, target.storage
+        # One client for the whole clean-up: asking again would make the lab's dataset again.
+        bigquery, storage = cache(target.bigquery), target.storage
     return Place(
         connection["project"],
         connection["location"],

@@ -207,7 +207,8 @@ def _forget_run(place: Place, job: str) -> None:
 def _nodes(place: Place, scope: Scope, noun: str) -> Iterator[Item]:
     """What ML Metadata keeps: by label, and the experiments and their runs that are named after the lab."""
     client = place.client("MetadataServiceClient")
-    for node in getattr(client, f"list_{noun}s")(parent=f"{place.parent}/{STORE}"):
+    found = getattr(client, f"list_{noun}s")(parent=f"{place.parent}/{STORE}")
+    for node in sorted(found, key=lambda node: node.schema_title == "system.Experiment"):  # after its runs
         if scope.covers(node.labels) or (not scope.expired and _named_after(node, scope.lab)):
 
             def delete(_: float, name: str = node.name) -> None:
@@ -219,7 +220,7 @@ def _nodes(place: Place, scope: Scope, noun: str) -> Iterator[Item]:
 def _named_after(node: Any, lab: str) -> bool:
     """aiplatform.init(experiment=…) takes no labels: an experiment belongs to the lab that it is named after."""
     identifier = node.name.rpartition("/")[2]
-    named = bool(lab) and (identifier == lab or identifier.startswith(f"{lab}"[:8]))
+    named = bool(lab) and (identifier == lab or identifier.startswith(f"{lab}-"))
     return named and node.schema_title in ("system.Experiment", "system.ExperimentRun")
 
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from localgcp.vertex import batch, datasets, endpoints, explain, jobs, metadata, models, pipelines, serving, tensorboards
+from localgcp.vertex import (
+    batch,
+    datasets,
+    endpoints,
+    explain,
+    jobs,
+    metadata,
+    models,
+    pipelines,
+    serving,
+    tensorboards,
+)
 from localgcp.vertex.core import Core
 from localgcp.vertex.jobs import tuning
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import joblib
+import kfp
+import kfp.compiler
+import kfp.dsl
 import numpy as np
 import pytest
+import yaml
 from google.api_core.exceptions import InternalServerError
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform_v1, bigquery
@@ -23,6 +28,7 @@ from labkit.target import cleanup, open_target
 from labkit.target.cleanup import clean, place_of, survey
 from labkit.target.cloud import VertexTarget
 from labkit.target.created import AFTER_ENDPOINTS, ENDPOINT, JOBS, Item, Kind, Place, Scope
+from labkit.target.rehearsal import RehearsalTarget
 from localgcp import storage, vertex
 from localgcp.bigquery import start as start_bigquery
 from localgcp.vertex.errors import VertexError
@@ -260,6 +266,59 @@ def test_after_a_fault_the_rest_goes_on_and_the_next_run_finishes(
     assert not survey(place, Scope("tiny-lab")).found
 
 
+@kfp.dsl.component(base_image="python:3.11", install_kfp_package=False)
+def sleep():  # type: ignore[no-untyped-def]
+    import time
+
+    time.sleep(600)
+
+
+@kfp.dsl.pipeline(name="endless")
+def endless():  # type: ignore[no-untyped-def]
+    sleep()
+
+
+def pipeline_job(place: Place, folder: Path) -> str:
+    path = folder / "endless.yaml"
+    kfp.compiler.Compiler().compile(endless, str(path))
+    job = {"display_name": "endless", "labels": LABELS, "pipeline_spec": yaml.safe_load(path.read_text())}
+    job["runtime_config"] = {"gcs_output_directory": f"gs://{BUCKET}/tiny-lab/runs"}
+    return str(place.client("PipelineServiceClient").create_pipeline_job(parent=PARENT, pipeline_job=job).name)
+
+
+def training_pipeline(place: Place) -> str:
+    container = {"imageUri": "gcr.io/some/image", "command": ["python", "-c", "import time; time.sleep(600)"]}
+    pool = {"machineSpec": {"machineType": "n1-standard-4"}, "replicaCount": 1, "containerSpec": container}
+    body = {
+        "display_name": "endless",
+        "labels": LABELS,
+        "training_task_definition": "gs://google-cloud-aiplatform/schema/trainingjob/definition/custom_task_1.0.0.yaml",
+        "training_task_inputs": {"workerPoolSpecs": [pool]},
+    }
+    pipelines = place.client("PipelineServiceClient")
+    return str(pipelines.create_training_pipeline(parent=PARENT, training_pipeline=body).name)
+
+
+def test_running_pipelines_are_cancelled_then_deleted_with_their_runs(
+    place: Place, others: set[str], tmp_path: Path
+) -> None:
+    store(place)
+    pipelines, metadata = place.client("PipelineServiceClient"), place.client("MetadataServiceClient")
+    run, training = pipeline_job(place, tmp_path), training_pipeline(place)
+    context = f"{STORE}/contexts/{run.rpartition('/')[2]}"
+    until = time.monotonic() + 60
+    while context not in {node.name for node in metadata.list_contexts(parent=STORE)}:
+        assert time.monotonic() < until, "the run has no context"
+        time.sleep(0.2)
+    started = time.monotonic()
+    done = clean(place, Scope("tiny-lab"))
+    assert done.clean, done.lines()
+    assert {run, training} <= {item.name for item in done.deleted} and time.monotonic() - started < 120
+    assert not list(pipelines.list_pipeline_jobs(parent=PARENT))
+    assert not list(pipelines.list_training_pipelines(parent=PARENT))
+    assert context not in {node.name for node in metadata.list_contexts(parent=STORE)}
+
+
 def test_what_cannot_be_listed_is_told_and_the_rest_goes_on(
     place: Place, server: vertex.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +329,18 @@ def test_what_cannot_be_listed_is_told_and_the_rest_goes_on(
     assert kinds(done.deleted) == {kind: n for kind, n in ALL.items() if kind != "model"}
     assert "could not be listed: models" in str(done.lines())
     assert kinds(clean(place, Scope("tiny-lab")).deleted) == {"model": 2}
+
+
+def test_runs_are_deleted_before_their_experiment(place: Place) -> None:
+    store(place)
+    metadata = place.client("MetadataServiceClient")
+    titles = {"tiny-lab-a": "ExperimentRun", "tiny-lab-b": "Experiment", "tiny-lab-c": "ExperimentRun"}
+    for identifier in ("tiny-lab-c", "tiny-lab-b", "tiny-lab-a"):
+        body = {"schema_title": f"system.{titles[identifier]}", "schema_version": "0.0.1"}
+        metadata.create_context(request={"parent": STORE, "context": body, "context_id": identifier})
+    found = [item.name.rpartition("/")[2] for item in survey(place, Scope("tiny-lab")).found]
+    assert set(found) == set(titles) and found[-1] == "tiny-lab-b"
+    assert clean(place, Scope("tiny-lab")).clean
 
 
 def test_only_what_is_past_its_day(place: Place) -> None:
@@ -334,6 +405,19 @@ def test_the_place_of_the_local_target_is_its_servers(tmp_path: Path) -> None:
         done = clean(there, Scope("tiny-lab"))
         assert done.clean and kinds(done.deleted) == {"endpoint": 1, "objects below": 1}
         assert len(list(endpoints.list_endpoints(parent=there.parent))) == 1
+    finally:
+        target.close()
+
+
+def test_the_place_of_a_rehearsal_is_this_machine(tmp_path: Path) -> None:
+    plan = Cloud(services=("vertex-training", "bigquery"), max_cost_usd=0)
+    target = RehearsalTarget("tiny-lab", plan, tmp_path)
+    try:
+        there = place_of(target, plan.services, "tiny-lab")
+        asked = there.vertex(lambda **given: given)
+        assert asked["client_options"]["api_endpoint"].startswith("127.0.0.1:")
+        for client in (there.bigquery(), there.storage()):
+            assert client._connection.API_BASE_URL.startswith("http://127.0.0.1:")
     finally:
         target.close()
 

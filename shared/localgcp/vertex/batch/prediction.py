@@ -258,7 +258,7 @@ class BatchPredictionJobs:
         self, run: _Run, error: VertexError | None, info: Message | None, missing: list[str], seconds: float
     ) -> None:
         if run.ended.is_set() and info is None:
-            error = VertexError("ABORTED", run.why) if run.why else None
+            error = VertexError("ABORTED", run.why) if run.why else VertexError("CANCELLED", "The job was cancelled.")
             state = "FAILED" if run.why else "CANCELLED"
         else:
             state = "FAILED" if error is not None else "SUCCEEDED"

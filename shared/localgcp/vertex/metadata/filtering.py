@@ -29,7 +29,7 @@ _SIGNS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def rewrite(text: str) -> str:
-    """The filter with calls of `metadata_value`, `parent_contexts` and `child_contexts` in the place of their operators.
+    """The filter with calls of `metadata_value`, `parent_contexts`, `child_contexts` in the place of their operators.
 
     Raises VertexError for a path into metadata that the service does not document.
     """
@@ -69,7 +69,7 @@ def metadata_value(arguments: list[str]) -> Condition:
     """metadata_value("accuracy", "number_value", ">", "0.9"): a field of another type differs from every value."""
     key, kind, sign, wanted = arguments
     try:
-        expected = {"number_value": float, "string_value": str, "bool_value": _truth}[kind](wanted)
+        expected = _READERS[kind](wanted)
     except (ValueError, KeyError):
         raise invalid(f"Invalid filter: '{wanted}' is no {kind}.") from None
 
@@ -84,6 +84,9 @@ def metadata_value(arguments: list[str]) -> Condition:
 
 def _truth(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
+
+
+_READERS: dict[str, Callable[[str], Any]] = {"number_value": float, "string_value": str, "bool_value": _truth}
 
 
 def one_name(relation: str, holds: Callable[[Message, str], bool]) -> Function:

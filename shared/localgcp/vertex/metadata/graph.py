@@ -96,5 +96,3 @@ class Graph:
             self._users[artifact].pop(name, None)
         for execution in self._users.pop(name, {}):
             self._events[execution].pop(name, None)
-
-

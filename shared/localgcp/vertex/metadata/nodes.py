@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -54,7 +55,11 @@ class Nodes:
             )
         self._core.store.get(parent)
         self._schemas.complete(node, parent)
-        return self._resources.add(parent, node, identifier or str(uuid.uuid4()))
+        node.name = f"{parent}/{self._resources.collection}/{identifier or uuid.uuid4()}"
+        stamp(node, created=True)
+        node.etag = _next_etag("")
+        self._core.store.add(node.name, node)
+        return node
 
     def list(self, request: Message) -> Message:
         wanted = copied(request)
@@ -81,7 +86,9 @@ class Nodes:
             change(node)
             validate.check_resource(raw(node), self._field)
             self._schemas.complete(node, name.rsplit("/", 2)[0])
+            before = node.etag
             stamp(node)
+            node.etag = _next_etag(before)
 
         return self._core.store.change(name, checked)
 
@@ -113,6 +120,11 @@ class Nodes:
         if etag and etag != node.etag:
             message = f"Specified {self._noun} `etag`: `{etag}` does not match server `etag`: `{node.etag}`"
             raise VertexError(status, message)
+
+
+def _next_etag(before: str) -> str:
+    """The time in milliseconds, as on the service: the SDK tries again when the server's is the later one."""
+    return str(max(time.time_ns() // 10**6, int(before or 0) + 1))
 
 
 def _set_fields(given: Message) -> list[str]:

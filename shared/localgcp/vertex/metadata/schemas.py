@@ -98,7 +98,7 @@ class Schemas:
         self._resources = Resources(core, "MetadataService", "MetadataSchema", verbs=())
         core.answers("MetadataService.CreateMetadataSchema")(self.create)
         core.answers("MetadataService.GetMetadataSchema")(self.get)
-        core.answers("MetadataService.ListMetadataSchemas")(self.list)
+        core.answers("MetadataService.ListMetadataSchemas")(self.list_schemas)
 
     def complete(self, resource: Message, store: str) -> None:
         """Fills in the latest version of the schema that a resource names, and holds its metadata against it.
@@ -137,7 +137,7 @@ class Schemas:
             raise not_found(request.name)
         return found
 
-    def list(self, request: Message) -> Message:
+    def list_schemas(self, request: Message) -> Message:
         self._core.store.get(request.parent)
         rows = [*self._core.store.children(request.parent, "metadataSchemas")]
         rows += [self._resource(request.parent, schema) for schema in _SYSTEM]
@@ -197,7 +197,14 @@ def _check_metadata(resource: Message, schema: _Schema) -> None:
         raise invalid(f"The metadata does not fit the schema {schema.title} {schema.version}: {'; '.join(problems)}.")
 
 
-_TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "number": (int, float), "integer": (int, float)}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "boolean": (bool,),
+    "number": (int, float),
+    "integer": (int, float),
+}
 
 
 def _problems(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
@@ -224,4 +231,4 @@ def _problems(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
 def _is(value: Any, kind: str) -> bool:
     if isinstance(value, bool) != (kind == "boolean"):
         return False
-    return isinstance(value, _TYPES[kind]) and (kind != "integer" or float(value).is_integer())
+    return isinstance(value, _TYPES[kind]) and (kind != "integer" or value == int(value))

@@ -90,7 +90,7 @@ class Metadata:
         display_name: str = "",
         uri: str = "",
         metadata: Mapping[str, Any] | None = None,
-        state: Artifact.State = Artifact.State.LIVE,
+        state: int = Artifact.State.LIVE,
     ) -> Message:
         """A new artifact of a schema such as "system.Model"."""
         artifact = Artifact(
@@ -104,7 +104,7 @@ class Metadata:
         identifier: str = "",
         display_name: str = "",
         metadata: Mapping[str, Any] | None = None,
-        state: Execution.State = Execution.State.RUNNING,
+        state: int = Execution.State.RUNNING,
     ) -> Message:
         """A new execution of a schema such as "system.ContainerExecution"."""
         execution = Execution(

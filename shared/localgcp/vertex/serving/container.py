@@ -88,24 +88,27 @@ class Container(Predictor):
         self._end()
         self._http.close()
 
-    def _send(self, body: bytes, headers: Mapping[str, str]) -> Any:
+    def _send(self, body: bytes, headers: Mapping[str, str], again: bool = True) -> Any:
         if self._process.status is not None:
             self._restart()
         try:
             return self._ask(body, headers)
-        except urllib3.exceptions.NewConnectionError:
+        except urllib3.exceptions.NewConnectionError as error:
             # Nobody listens, so that nobody has got the request: it can be sent again.
             self._wait_for_end()
-            self._restart()
-            return self._ask(body, headers)
+            if again:
+                return self._send(body, headers, again=False)
+            raise self._broken("refuses connections", error) from None
         except urllib3.exceptions.TimeoutError:
             text = f"The container has not answered within {_ANSWER_SECONDS:g} s."
             raise VertexError("DEADLINE_EXCEEDED", text) from None
         except urllib3.exceptions.HTTPError as error:
             # The request may have reached the program: it is not sent again.
             self._wait_for_end()
-            text = f"The container has broken off the request ({type(error).__name__})."
-            raise precondition(f"{text}\n{self._process.tail()}".strip()) from None
+            raise self._broken("has broken off the request", error) from None
+
+    def _broken(self, how: str, error: Exception) -> VertexError:
+        return precondition(f"The container {how} ({type(error).__name__}).\n{self._process.tail()}".strip())
 
     def _ask(self, body: bytes, headers: Mapping[str, str]) -> Any:
         return self._http.request("POST", self._predict, body=body, headers=headers, timeout=_ANSWER_SECONDS)

@@ -38,7 +38,7 @@ class Tensorboards:
     def create(self, request: Message) -> Message:
         with self._core.store.lock:
             made = self._resources.create(request)
-            # The SDK's uploader wants a place for images, also when it has none to upload. Their time series are refused.
+            # The SDK's uploader wants a place for images also when it has none: their time series are refused.
             made.blob_storage_path_prefix = f"{_BLOBS}/tensorboard-{made.name.rsplit('/', 1)[1]}"
             self._core.store.put(made.name, made)
             self._alone(made, made)
@@ -114,7 +114,9 @@ class TimeSeries(Parts):
 
     def __init__(self, core: Core, points: Points) -> None:
         super().__init__(core, points, "TimeSeries", verbs=("Update",))
-        core.answers(f"{_SERVICE}.GetTensorboardTimeSeries")(lambda request: self._measured(core.store.get(request.name)))
+        core.answers(f"{_SERVICE}.GetTensorboardTimeSeries")(
+            lambda request: self._measured(core.store.get(request.name))
+        )
         core.answers(f"{_SERVICE}.ListTensorboardTimeSeries")(self.list)
 
     def list(self, request: Message) -> Message:

@@ -219,15 +219,22 @@ def test_overrides(server: vertex.Server, connect: Any, sdk: str, models: Any, d
     service = connect(PredictionServiceClient)
     x = [1.5, -1.0, 0.3]
 
-    def explain(**given: Any) -> Any:
-        request = ExplainRequest(endpoint=endpoint.resource_name, explanation_spec_override=given)
+    def explanation(on: aiplatform.Endpoint, **given: Any) -> Any:
+        request = ExplainRequest(endpoint=on.resource_name, explanation_spec_override=given)
         ExplainRequest.pb(request).instances.append(value(x))
-        return first(service.explain(request=request))
+        return service.explain(request=request).explanations[0]
+
+    def explain(**given: Any) -> Any:
+        return explanation(endpoint, **given).attributions[0]
 
     plain, more = explain(), explain(parameters={"sampled_shapley_attribution": {"path_count": 40}})
     assert more.approximation_error < plain.approximation_error
     same = explain(parameters={"top_k": 1})
     assert same.approximation_error == plain.approximation_error  # the paths stay
+    metadata = ExplanationMetadata(inputs={"row": {}}, outputs={"score": {}})
+    indexed = SHAPLEY | {"output_indices": value([2, 0]).list_value}
+    other = explanation(deploy("classes", SKLEARN, indexed, metadata), parameters={"output_indices": [1]})
+    assert [list(one.output_index) for one in other.attributions] == [[1]]  # in the place of the others
     baseline = {"inputs": {"row": {"input_baselines": [value([1, 1, 1])]}}}
     moved = explain(metadata=baseline)
     assert moved.baseline_output_value == pytest.approx(models["forest"].predict(np.ones((1, 3)))[0])

@@ -100,7 +100,9 @@ def test_every_schema_that_the_sdk_has_a_class_for_is_published(grpc: MetadataSe
 
     bases = (base_artifact.BaseArtifactSchema, base_context.BaseContextSchema, base_execution.BaseExecutionSchema)
     titles = {kind.schema_title for base in bases for kind in base.__subclasses__()}
-    published = {item.schema.splitlines()[0].removeprefix("title: ") for item in grpc.list_metadata_schemas(parent=STORE)}
+    published = {
+        item.schema.splitlines()[0].removeprefix("title: ") for item in grpc.list_metadata_schemas(parent=STORE)
+    }
     assert len(titles) > 15 and titles <= published
 
 
@@ -138,7 +140,7 @@ def test_a_schema_of_ones_own(grpc: MetadataServiceClient) -> None:
     create("title: mine.Table\ntype: object\n", "0.0.10")
     assert grpc.get_artifact(name=artifact(grpc, "mine.Table")).schema_version == "0.0.10"  # the latest
     for wrong in ("type: object", "title: [", "- a"):
-        with pytest.raises(exceptions.InvalidArgument, match="metadata_schema.schema"):
+        with pytest.raises(exceptions.InvalidArgument, match=r"metadata_schema\.schema"):
             create(wrong)
 
 
@@ -200,7 +202,7 @@ def test_an_update_without_a_mask_changes_what_is_set(grpc: MetadataServiceClien
     assert (kept.uri, dict(kept.labels), dict(kept.metadata)) == ("gs://first/x", {"a": "1"}, {"columns": 2})
     grpc.update_artifact(artifact={"name": name}, update_mask={"paths": ["uri"]})
     assert grpc.get_artifact(name=name).uri == ""
-    with pytest.raises(exceptions.InvalidArgument, match="metadata.container_format is no string"):
+    with pytest.raises(exceptions.InvalidArgument, match=r"metadata\.container_format is no string"):
         grpc.update_artifact(artifact={"name": name, "metadata": {"container_format": 1}})
     with pytest.raises(exceptions.InvalidArgument, match="has no field nothing"):
         grpc.update_artifact(artifact={"name": name}, update_mask={"paths": ["nothing"]})

@@ -157,7 +157,9 @@ def test_several_runs_are_written_at_once(boards: TensorboardServiceClient) -> N
     run = run_of(boards)
     inside = run.partition("/runs/")[0]
     requests = [{"parent": inside, "tensorboard_run": {"display_name": n}, "tensorboard_run_id": n} for n in "bc"]
-    runs = [item.name for item in boards.batch_create_tensorboard_runs(parent=inside, requests=requests).tensorboard_runs]
+    runs = [
+        item.name for item in boards.batch_create_tensorboard_runs(parent=inside, requests=requests).tensorboard_runs
+    ]
     wanted = [
         {"parent": name, "tensorboard_time_series": {"display_name": "loss", "value_type": SCALAR}} for name in runs
     ]
@@ -166,7 +168,9 @@ def test_several_runs_are_written_at_once(boards: TensorboardServiceClient) -> N
     writes = [{"tensorboard_run": name, "time_series_data": [data(s, {1: 0.5})]} for name, s in zip(runs, series)]
     boards.write_tensorboard_experiment_data(tensorboard_experiment=inside, write_run_data_requests=writes)
     board = inside.partition("/experiments/")[0]
-    found = boards.batch_read_tensorboard_time_series_data(request={"tensorboard": board, "time_series": series}).time_series_data
+    found = boards.batch_read_tensorboard_time_series_data(
+        request={"tensorboard": board, "time_series": series}
+    ).time_series_data
     assert [[point.scalar.value for point in item.values] for item in found] == [[0.5], [0.5]]
     # One that is there already: none of the batch is made.
     again = [{"parent": inside, "tensorboard_run": {"display_name": n}, "tensorboard_run_id": n} for n in "db"]
@@ -186,7 +190,7 @@ def test_what_is_refused(grpc: TensorboardServiceClient) -> None:
     with pytest.raises(exceptions.AlreadyExists, match="display_name loss"):
         series_of(grpc, run)
     with pytest.raises(exceptions.InvalidArgument, match="at most 5000"):
-        write(grpc, series, {step: 0.0 for step in range(5001)})
+        write(grpc, series, dict.fromkeys(range(5001), 0.0))
     with pytest.raises(exceptions.NotFound, match="timeSeries/missing"):
         write(grpc, f"{run}/timeSeries/missing", {1: 0.0})
     assert read(grpc, series) == {}
@@ -198,9 +202,7 @@ def test_what_is_refused(grpc: TensorboardServiceClient) -> None:
         grpc.create_tensorboard_time_series(parent=run, tensorboard_time_series={"display_name": "x"})
     with pytest.raises(exceptions.InvalidArgument, match="is no scalar"):
         point = TimeSeriesDataPoint(step=1, tensor={"value": b"x"})
-        tensor = TimeSeriesData(
-            tensorboard_time_series_id=series.rsplit("/", 1)[1], value_type=SCALAR, values=[point]
-        )
+        tensor = TimeSeriesData(tensorboard_time_series_id=series.rsplit("/", 1)[1], value_type=SCALAR, values=[point])
         grpc.write_tensorboard_run_data(tensorboard_run=run, time_series_data=[tensor])
     with pytest.raises(exceptions.InvalidArgument, match="Invalid tensorboard_run_id 'Run_1'"):
         inside = run.partition("/runs/")[0]

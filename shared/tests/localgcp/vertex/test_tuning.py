@@ -61,19 +61,35 @@ def test_without_vizier_the_job_is_refused_and_the_message_says_what_to_do(sdk: 
         (study(metrics=[]), {}, "study_spec.metrics; Message: Required field is not set"),
         (study(metrics=[{"metric_id": "m"}]), {}, r"metrics\[0\].goal; Message: It must be MAXIMIZE or MINIMIZE"),
         (study(metrics=[{"metric_id": "a m", "goal": "MINIMIZE"}]), {}, "'a m' contains whitespace"),
-        (study(observation_noise="HIGH"), {}, "observation_noise; Message: HyperparameterTuningJob does not support it"),
+        (
+            study(observation_noise="HIGH"),
+            {},
+            "observation_noise; Message: HyperparameterTuningJob does not support it",
+        ),
         (study(parameters=[{"parameter_id": "x"}]), {}, "One of double, integer, categorical and discrete_value_spec"),
         (study(parameters=[parameter("integer", min_value=3, max_value=2)]), {}, "greater than max_value"),
         (study(parameters=[parameter("integer", min_value=1, max_value=2)] * 2), {}, "'x' is there twice"),
         (study(parameters=[parameter("discrete", values=[2, 1])]), {}, "They must be in increasing order"),
         (study(parameters=[parameter("categorical", values=["a", "a"])]), {}, "A value is there twice"),
-        (study(parameters=[parameter("double", "UNIT_LOG_SCALE", max_value=1)]), {}, "UNIT_LOG_SCALE needs values above 0"),
-        (study(parameters=[parameter("categorical", "UNIT_LINEAR_SCALE", values=["a"])]), {}, "must be unset for a CATEGO"),
+        (
+            study(parameters=[parameter("double", "UNIT_LOG_SCALE", max_value=1)]),
+            {},
+            "UNIT_LOG_SCALE needs values above 0",
+        ),
+        (
+            study(parameters=[parameter("categorical", "UNIT_LINEAR_SCALE", values=["a"])]),
+            {},
+            "must be unset for a CATEGO",
+        ),
         (study(parameters=[parameter("double", max_value=1, default_value=0.5)]), {}, "default_value; Message: Hyper"),
         (study(algorithm="GRID_SEARCH"), {}, "Grid search takes INTEGER, CATEGORICAL and DISCRETE parameters only"),
         (study(), {"max_trial_count": 0}, "max_trial_count; Message: It must be at least 1"),
         (study(), {"parallel_trial_count": -1}, "parallel_trial_count; Message: It must be at least 1"),
-        (study(), {"trial_job_spec": {"worker_pool_specs": [pool("pass", replica_count=2)]}}, "trial_job_spec.worker_pool"),
+        (
+            study(),
+            {"trial_job_spec": {"worker_pool_specs": [pool("pass", replica_count=2)]}},
+            "trial_job_spec.worker_pool",
+        ),
     ],
 )
 def test_what_the_service_refuses(connect: Connect, spec: dict[str, Any], more: dict[str, Any], words: str) -> None:
@@ -93,7 +109,7 @@ CHILD = {"parent_int_values": {"values": [1]}, "parameter_spec": parameter("doub
         (study(convex_automated_stopping_spec={}), "convex_automated_stopping_spec"),
         (
             study(parameters=[parameter("integer", max_value=1) | {"conditional_parameter_specs": [CHILD]}]),
-            "designers search flat spaces only",
+            "OSS Vizier searches flat spaces only",
         ),
     ],
 )

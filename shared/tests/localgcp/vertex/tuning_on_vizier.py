@@ -23,7 +23,7 @@ from google.cloud.aiplatform_v1.types import StudySpec
 from localgcp import vertex
 from localgcp.vertex.jobs.tuning.search import Search, SearchEnded
 
-from tests.localgcp.vertex.conftest import BUCKET, PARENT, client, pool
+from tests.localgcp.vertex.conftest import BUCKET, PARENT, client, init, pool
 
 Connect = Callable[[Any], Any]
 ENDED = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
@@ -74,6 +74,12 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
     return found
 
 
+@pytest.fixture
+def rpc(server: vertex.Server) -> None:
+    """The SDK over gRPC: for what does not depend on the transport."""
+    init(server, "grpc")
+
+
 def test_random_trials_run_in_parallel_and_report(sdk: str, buckets: Path) -> None:
     parameters = X | {
         "units": hpt.IntegerParameterSpec(min=2, max=9, scale="log"),
@@ -109,7 +115,7 @@ def test_random_trials_run_in_parallel_and_report(sdk: str, buckets: Path) -> No
 
 
 @pytest.mark.parametrize(("selection", "best"), [("best", True), ("last", False), (None, False)])
-def test_which_measurement_is_the_final_one(sdk: str, selection: str | None, best: bool) -> None:
+def test_which_measurement_is_the_final_one(rpc: None, selection: str | None, best: bool) -> None:
     made = tuning(args=("--steps=3", "--sleep=0.05"), max_trial_count=1, measurement_selection=selection)
     made.run()
     trial = made.trials[0]
@@ -120,7 +126,7 @@ def test_which_measurement_is_the_final_one(sdk: str, selection: str | None, bes
     assert reported[1] == max(reported) and final.elapsed_duration.total_seconds() > 0
 
 
-def test_a_grid_is_walked_once_and_ends(sdk: str) -> None:
+def test_a_grid_is_walked_once_and_ends(rpc: None) -> None:
     parameters = {
         "units": hpt.IntegerParameterSpec(min=1, max=2, scale="linear"),
         "kind": hpt.CategoricalParameterSpec(values=["a", "b"]),
@@ -132,20 +138,10 @@ def test_a_grid_is_walked_once_and_ends(sdk: str) -> None:
     assert found == {(units, kind): 1 for units in (1, 2) for kind in "ab"}
 
 
-def test_the_same_job_draws_the_same_trials_another_name_others(sdk: str) -> None:
-    runs = []
-    for name in ("one", "one", "two"):
-        made = tuning(max_trial_count=2, parallel_trial_count=1)
-        made._gca_resource.display_name = name
-        made.run()
-        runs.append([values(trial)["x"] for trial in made.trials])
-    assert runs[0] == runs[1] != runs[2]
-
-
 FAILS = "import sys; sys.exit('no such column: price')"
 
 
-def test_trials_that_fail(sdk: str) -> None:
+def test_trials_that_fail(rpc: None) -> None:
     made = tuning(code=FAILS, max_trial_count=9, parallel_trial_count=1, max_failed_trial_count=2)
     with pytest.raises(RuntimeError, match=r"2 trials have failed \(max_failed_trial_count\).*no such column: price"):
         made.run()
@@ -156,7 +152,7 @@ def test_trials_that_fail(sdk: str) -> None:
         made.run()
 
 
-def test_one_that_fails_and_one_that_reports_nothing_leave_the_others(sdk: str) -> None:
+def test_one_that_fails_and_one_that_reports_nothing_leave_the_others(rpc: None) -> None:
     code = "import os, sys\nif os.environ['CLOUD_ML_TRIAL_ID'] == '1': sys.exit(3)\n"
     code += "if os.environ['CLOUD_ML_TRIAL_ID'] == '2': sys.exit(0)\n" + TRAINER
     made = tuning(code=code, max_trial_count=3)
@@ -169,18 +165,18 @@ def test_one_that_fails_and_one_that_reports_nothing_leave_the_others(sdk: str) 
 
 # Values by the number of the trial, ten steps each: the third one is far below the others from its first step on.
 CURVES = """
-import os, time, hypertune
-number = int(os.environ["CLOUD_ML_TRIAL_ID"])
+import os, sys, time, hypertune
+number, tune = int(os.environ["CLOUD_ML_TRIAL_ID"]), hypertune.HyperTune()
 for step in range(1, 11):
-    hypertune.HyperTune().report_hyperparameter_tuning_metric("score", 0.1 if number == 3 else number, step)
-    time.sleep(0.3 if number == 3 else 0.0)
+    tune.report_hyperparameter_tuning_metric("score", 0.1 if number == 3 else number, step)
+    time.sleep(float(sys.argv[1]) if number == 3 else 0)
 print("to the end", flush=True)
 """
 
 
 @pytest.mark.parametrize("stops", [True, False])
-def test_the_median_rule_ends_a_trial(server: vertex.Server, sdk: str, stops: bool) -> None:
-    made = tuning(code=CURVES, max_trial_count=3, parallel_trial_count=1)
+def test_the_median_rule_ends_a_trial(server: vertex.Server, rpc: None, stops: bool) -> None:
+    made = tuning(code=CURVES, args=("60" if stops else "0",), max_trial_count=3, parallel_trial_count=1)
     if stops:
         made._gca_resource.study_spec.median_automated_stopping_spec = StudySpec.MedianAutomatedStoppingSpec()
     made.run()
@@ -238,7 +234,8 @@ from google.cloud.aiplatform_v1 import JobServiceClient
 from localgcp import vertex
 from tests.localgcp.vertex.conftest import client
 from tests.localgcp.vertex.tuning_on_vizier import _endless
-jobs = client(JobServiceClient, vertex.start(sys.argv[1]), "grpc")
+server = vertex.start(sys.argv[1])
+jobs = client(JobServiceClient, server, "grpc")
 name = _endless(jobs, algorithm="RANDOM_SEARCH")
 while len(jobs.get_hyperparameter_tuning_job(name=name).trials) < 2:
     time.sleep(0.05)
@@ -324,6 +321,14 @@ def test_every_value_of_a_finite_parameter_is_drawn(tmp_path: Path) -> None:
     for name, expected in {"i": {-1, 0, 1, 2}, "d": {0.5, 3, 100}, "c": set("abc")}.items():
         counted = Counter(one[name] for one in drawn)
         assert set(counted) == expected and min(counted.values()) > 400 / len(expected) * 0.7
+
+
+def test_the_same_study_is_searched_in_the_same_way_under_another_name_in_another(tmp_path: Path) -> None:
+    runs = []
+    for name in ("one", "one", "two"):
+        with Search(study("RANDOM_SEARCH", double("x", 0.0, 1.0)), name, tmp_path / "log") as search:
+            runs.append([search.suggest([], []) for _ in range(3)])
+    assert runs[0] == runs[1] != runs[2]
 
 
 @pytest.mark.parametrize("goal", ["MAXIMIZE", "MINIMIZE"])

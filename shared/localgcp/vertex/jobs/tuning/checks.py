@@ -36,8 +36,7 @@ def check(job: Message) -> None:
     for number, parameter in enumerate(spec.parameters):
         if parameter.conditional_parameter_specs:
             raise unimplemented(
-                f"study_spec.parameters[{number}].conditional_parameter_specs: OSS Vizier's designers search flat spaces "
-                "only; a conditional parameter",
+                f"study_spec.parameters[{number}].conditional_parameter_specs (OSS Vizier searches flat spaces only)",
                 'make it a parameter of its own, or run with TARGET="vertex"',
             )
 

@@ -1,4 +1,4 @@
-"""The search over a study's parameters, in a process of its own: Vizier with JAX is large, slow to import and to stop."""
+"""The search over a study's parameters, in a process of its own: Vizier with JAX is large and slow to import."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ class Search:
         self._send(self._problem)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

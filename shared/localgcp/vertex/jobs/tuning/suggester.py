@@ -1,8 +1,8 @@
 """A program: Vizier's designers over pipes. The first line is the study, each further line asks for one suggestion.
 
 Study: {"algorithm", "maximize", "parameters": [{"id", "kind", "scale", "min", "max" or "values"}], "seed"}. Question:
-{"completed": [[parameters, objective or null], …], "pending": [parameters, …]}. Answer: {"parameters": {…} or null}, where
-null says that the space is exhausted, or {"error": "…"}. The program ends with its standard input.
+{"completed": [[parameters, objective or null], …], "pending": [parameters, …]}. Answer: {"parameters": {…} or null},
+where null says that the space is exhausted, or {"error": "…"}. The program ends with its standard input.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any, Protocol
 # TensorFlow Probability's JAX substrate imports TensorFlow for its docstrings only: 5 s and 400 MB.
 sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
-from vizier import algorithms as vza
-from vizier import pyvizier as vz
+from vizier import algorithms as vza  # noqa: E402
+from vizier import pyvizier as vz  # noqa: E402
 
 _METRIC = "objective"
 # A fifteenth of Vizier's default, for spaces of a handful of parameters.

@@ -165,7 +165,7 @@ class TuningRun:
         self._count_failure(bool(reason))
 
     def _infeasible(self, trial: Message, job: Message, points: list[Point]) -> str:
-        """Why a trial counts for nothing; empty when it has a result. One that was stopped early has what it reported."""
+        """Why a trial counts for nothing; empty when it has a result, also when it was stopped early."""
         state = job.state.name
         if state == "JOB_STATE_FAILED":
             return str(job.error.message)
@@ -182,7 +182,9 @@ class TuningRun:
         self._failures += is_failure
         most = self._job.max_failed_trial_count
         if self._why is None and is_failure and most and self._failures >= most:
-            reasons = [trial.infeasible_reason for trial in self._store.get(self.name).trials if trial.infeasible_reason]
+            reasons = [
+                trial.infeasible_reason for trial in self._store.get(self.name).trials if trial.infeasible_reason
+            ]
             self._why = failed(f"{self._failures} trials have failed (max_failed_trial_count). The last: {reasons[-1]}")
 
     def _verdict(self) -> Outcome:
