@@ -17,6 +17,7 @@ from labkit.catalog.places import home
 from labkit.runner.parameters import checked, from_command_line, read_parameters
 from labkit.runner.results import OUTCOME
 from labkit.target import Target
+from labkit.target.pairs import check_pairs
 
 _MINUTES = 24 * 60
 
@@ -72,6 +73,9 @@ def _check(order: Order, lab: LabFolder) -> None:
         raise LabError(f"--minutes {order.minutes}: from 1 to {_MINUTES}.")
     if order.accelerator_count and not order.accelerator:
         raise LabError("--accelerator-count needs --accelerator, such as NVIDIA_TESLA_T4.")
+    refused, _ = check_pairs(order.plan.machines)
+    if refused:
+        raise LabError(refused[0])
 
 
 def _target(order: Order, name: str) -> Target:

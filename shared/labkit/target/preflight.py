@@ -12,6 +12,7 @@ from labkit.catalog import LabError
 from labkit.catalog.card import Cloud, Machines
 from labkit.catalog.cloud import read_services
 from labkit.catalog.prices import Bound, read_prices, upper_bound
+from labkit.target.pairs import check_pairs
 from labkit.target.settings import Settings
 
 LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file."
@@ -79,6 +80,9 @@ def check(
     found = Findings(upper_bound(plan))
     found.problems += settings.wrong
     found.problems += _kernel(environ)
+    refused, unknown = check_pairs(plan.machines)
+    found.problems += refused
+    found.notes += unknown
     if isinstance(session, str):
         found.problems.append(session)
     elif not settings.project:

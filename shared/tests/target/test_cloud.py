@@ -273,7 +273,7 @@ target.storage()
 assert watched() == before
 options = initializer.global_config.get_client_options()
 print(options.api_endpoint, initializer.global_config._api_endpoint, initializer.global_config._credentials)
-print([name for name in sys.modules if name.split(".")[0] == "localgcp"])
+print([name for name in sys.modules if name.startswith("localgcp") and name.endswith("shims")])
 """
 
 
@@ -284,3 +284,30 @@ def test_nothing_is_redirected_and_the_sdk_is_as_it_was(google: Google) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[-2:] == ["us-central1-aiplatform.googleapis.com None None", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "accelerator", "count", "words"),
+    [
+        ("n1-standard-4", "NVIDIA_TESLA_A100", 1, "does not take accelerator type NVIDIA_TESLA_A100"),
+        ("n1-standard-4", "NVIDIA_TESLA_T4", 3, "3 accelerators of type NVIDIA_TESLA_T4 do not fit"),
+        ("n1-standard-4", "NVIDIA_TESLA_T5", 1, "no accelerator is called NVIDIA_TESLA_T5"),
+    ],
+)
+def test_an_impossible_pair_is_refused_before_anything_is_created(
+    google: Google, machine: str, accelerator: str, count: int, words: str
+) -> None:
+    wanted = Machines(use="training", machine=machine, hours=0.1, accelerator=accelerator, accelerators=count)
+    plan = Cloud(services=("vertex-training",), max_cost_usd=50, machines=(wanted,))
+    environ = ENVIRON | {"LABS_ACCEPT_UNPRICED": "yes", "LABS_MAX_COST_USD": "50"}
+    target = VertexTarget("tiny-lab", plan, hosts=google.hosts, credentials=AnonymousCredentials(), environ=environ)
+    with pytest.raises(PreflightFailed, match=words):
+        _ = target.vertex
+
+
+def test_the_cards_ask_only_for_machines_that_there_are() -> None:
+    from labkit.catalog.collection import read_labs
+    from labkit.target.pairs import check_pairs
+
+    plans = {lab.slug: check_pairs(lab.card.cloud.machines) for lab in read_labs()[0]}
+    assert not {slug: found for slug, found in plans.items() if found != ([], [])}

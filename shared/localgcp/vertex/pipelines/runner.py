@@ -177,6 +177,7 @@ class _Changes:
         def run(task_name: str, task_spec: Any, components: Any, io_store: Any, **rest: Any) -> Any:
             is_exit = task_spec.trigger_policy.strategy == _AFTER_FAILURE
             if self._plan["fail_fast"] and self._has_failed and not is_exit:
+                _here.unreadable = ""
                 return {}, status.Status.FAILURE
             component = components[task_spec.component_ref.name]
             kind = "dag" if component.WhichOneof("implementation") == "dag" else self._kind(component)

@@ -405,7 +405,8 @@ def test_versions_are_told_apart(sdk: str, buckets: Path, endpoint: aiplatform.E
     answer = endpoint.predict(instances=[[0, 0]])
     assert answer.predictions == [pytest.approx(2.0)] and answer.model_version_id == "2"
     endpoint.deploy(aiplatform.Model(first.resource_name), machine_type=MACHINE, traffic_percentage=100)
-    assert endpoint.predict(instances=[[0, 0]]).model_version_id == "1"
+    answer = endpoint.predict(instances=[[0, 0]])
+    assert answer.predictions == [pytest.approx(1.0)] and answer.model_version_id == "1"
     assert {item.model_version_id for item in endpoint.list_models()} == {"1", "2"}
 
 
