@@ -479,7 +479,7 @@ def summary(load):
     lost = requests["version"].isna()
     return {"requests": len(requests), "lost": lost.sum(), "old": (requests["version"] == old.version_id).sum(),
             "new": (requests["version"] == new.version_id).sum(),
-            "seconds without an answer": np.ptp(requests.loc[lost, "at"]) + 1 / RATE if lost.any() else 0}
+            "seconds without an answer": round(np.ptp(requests.loc[lost, "at"]) + 1 / RATE, 2) if lost.any() else 0}
 
 
 summaries = pd.DataFrame({"traffic switched": summary(switched), "undeployed, then deployed": summary(redeployed)}).T

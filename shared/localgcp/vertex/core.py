@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -88,6 +89,11 @@ class Core:
             return self._respond(method, handler(wrapped(request)))
         except VertexError:
             raise
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                text = f"The disk that holds the local Vertex AI is full ({error.strerror}); nothing was changed."
+                raise VertexError("RESOURCE_EXHAUSTED", text) from error
+            raise VertexError("INTERNAL", f"{method.key}: {type(error).__name__}: {error}") from error
         except Exception as error:
             raise VertexError("INTERNAL", f"{method.key}: {type(error).__name__}: {error}") from error
 

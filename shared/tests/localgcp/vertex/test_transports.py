@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -157,3 +159,20 @@ def test_a_server_leaves_no_thread_and_no_process(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.strip() == "1 ['MainThread']", done.stdout
+
+
+def test_a_full_disk_is_said_and_what_was_there_stays(server: vertex.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoints = client(EndpointServiceClient, server, "grpc")
+    kept = endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "before"}).result()
+    original = os.replace
+
+    def full(source: Any, target: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(exceptions.ResourceExhausted, match="disk that holds the local Vertex AI is full"):
+        endpoints.create_endpoint(parent=PARENT, endpoint={"display_name": "never"})
+    monkeypatch.setattr(os, "replace", original)
+    listed = endpoints.list_endpoints(request={"parent": PARENT, "filter": 'display_name="never"'})
+    assert list(listed) == [] and endpoints.get_endpoint(name=kept.name) == kept
+    endpoints.delete_endpoint(name=kept.name)
