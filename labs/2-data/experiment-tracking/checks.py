@@ -67,8 +67,8 @@ class RepeatRun(Exercise):
             return float(repeat(row))
         except Exception as error:
             raise Incorrect(
-                f"repeat(row) ends with {type(error).__name__}: {str(error)[:200]}. It returns one number, and the table "
-                "stores all numbers as floating-point ones: what counts something must become int again."
+                f"repeat(row) ends with {type(error).__name__}: {str(error)[:200]}. It returns one number, and the "
+                "table stores all numbers as floating-point ones: what counts something must become int again."
             ) from None
 
     def judge(self, score, right, row, train, load, hashes):
@@ -81,8 +81,8 @@ class RepeatRun(Exercise):
         if abs(score - train(load(hashes[-1]), settings, *seeds)[1]) <= 1e-9:
             raise Incorrect("The newest export was read: this run has logged the hash of an older one.")
         raise Incorrect(
-            f"R² {score:.6f} instead of {right:.6f}: something that this run has drawn or read was not taken from its row. "
-            "One input that differs is enough for another score."
+            f"R² {score:.6f} instead of {right:.6f}: something that this run has drawn or read was not taken from its "
+            "row. One input that differs is enough for another score."
         )
 
 
@@ -94,33 +94,36 @@ class BestCheckpoint(Exercise):
     ]
     wrong = {
         "the best last value": (
-            'ends = curves[curves["step"] == STEPS]\n'
-            'run_to_deploy, step_to_deploy = ends.loc[ends["r2"].idxmax(), "run"], STEPS'
+            'ends = curves[curves["step"] == EPOCHS]\n'
+            'run_to_deploy, step_to_deploy = ends.loc[ends["r2"].idxmax(), "run"], EPOCHS'
         ),
-        "a step that was not kept": (
-            'among = curves[curves["step"] % 15 != 0]\n'
+        "an epoch that was not kept": (
+            'among = curves[curves["step"] % KEPT != 0]\n'
             'run_to_deploy, step_to_deploy = among.loc[among["r2"].idxmax(), ["run", "step"]]'
         ),
-        "the right run, its last step": (
-            'kept = curves[curves["step"] % 15 == 0]\n'
-            'run_to_deploy, step_to_deploy = kept.loc[kept["r2"].idxmax(), "run"], 150'
+        "the run that is best on average": (
+            'kept = curves[(curves["step"] % KEPT == 0) & (curves["run"] == "slow")]\n'
+            'run_to_deploy, step_to_deploy = "slow", int(kept["step"].median() // KEPT * KEPT)'
         ),
-        "a run that does not exist": 'run_to_deploy, step_to_deploy = "boost", 15',
+        "the right run, its last epoch": 'run_to_deploy, step_to_deploy = "fast", EPOCHS',
+        "a run that does not exist": 'run_to_deploy, step_to_deploy = "network", 4',
     }
 
-    def check(self, run, step, curves):
-        kept = curves[curves["step"] % 15 == 0].set_index(["run", "step"])["r2"]
+    def check(self, run, step, curves, every):
+        kept = curves[curves["step"] % every == 0].set_index(["run", "step"])["r2"]
         if run not in set(curves["run"]):
             raise Incorrect(f"run_to_deploy is one of {', '.join(sorted(set(curves['run'])))}, got {run!r}.")
         if (run, step) not in kept.index:
-            raise Incorrect(f"There is no checkpoint of the run {run} at step {step}: they exist at every 15th step.")
+            raise Incorrect(
+                f"There is no checkpoint of the run {run} at epoch {step}: they exist every {every} epochs."
+            )
         best = kept.idxmax()
         if (run, step) == best:
             return
         if step == kept.index.get_level_values("step").max():
             raise Incorrect(
-                f"The last step of {run} has R² {kept[run, step]:.3f}; a checkpoint before it has {kept[best]:.3f}. The last "
-                "value says how far training went, not how good the model once was."
+                f"The last epoch of {run} has R² {kept[run, step]:.3f}; a checkpoint before it has {kept[best]:.3f}. "
+                "The last value says how far training went, not how good the model once was."
             )
         raise Incorrect(f"R² {kept[run, step]:.3f} at this checkpoint; another one that was kept has {kept[best]:.3f}.")
 
@@ -152,16 +155,16 @@ class Touched(Exercise):
         ),
         "against the direction": (
             "def touched(graph, start):\n"
-            "    writers = {e.execution for e in graph.events if e.artifact == start and e.type_ == Event.Type.OUTPUT}\n"
-            "    return {e.artifact for e in graph.events if e.execution in writers and e.type_ == Event.Type.INPUT}"
+            "    output = Event.Type.OUTPUT\n"
+            "    writers = {e.execution for e in graph.events if e.artifact == start and e.type_ == output}\n"
+            "    return {e.artifact for e in graph.events if e.execution in writers and e.type_ != output}"
         ),
         "reports too": (
             "def touched(graph, start):\n"
-            "    reached = {start}\n"
+            "    reached, read, written = {start}, Event.Type.INPUT, Event.Type.OUTPUT\n"
             "    for _ in range(10):\n"
-            "        near = {e.execution for e in graph.events if e.artifact in reached and e.type_ == Event.Type.INPUT}\n"
-            "        reached |= {e.artifact for e in graph.events\n"
-            "                    if e.execution in near and e.type_ == Event.Type.OUTPUT}\n"
+            "        near = {e.execution for e in graph.events if e.artifact in reached and e.type_ == read}\n"
+            "        reached |= {e.artifact for e in graph.events if e.execution in near and e.type_ == written}\n"
             "    return reached - {start}"
         ),
     }
@@ -180,11 +183,11 @@ class Touched(Exercise):
             raise Incorrect(f"{', '.join(extra)}: only models are asked for, by their schema_title.")
         if extra:
             raise Incorrect(
-                f"{', '.join(extra)} never saw the data: an execution that reads two artifacts puts them side by side, it "
-                "does not make one from the other. Follow INPUT into an execution and OUTPUT out of it, never back."
+                f"{', '.join(extra)} never saw the data: an execution that reads two artifacts puts them side by side, "
+                "it does not make one from the other. Follow INPUT into an execution and OUTPUT out of it, never back."
             )
         if missing:
-            raise Incorrect(f"{', '.join(missing)} was made from the data too, through other artifacts: go on from them.")
+            raise Incorrect(f"{', '.join(missing)} was made from the data too, through other artifacts: go on there.")
         if set(touched(graph, "good")) != {"model-2", "blend", "blend-of-blends"}:
             raise Incorrect("It is right for one data set and wrong for another one of the same graph.")
 

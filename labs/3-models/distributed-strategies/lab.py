@@ -270,35 +270,59 @@ with cluster.LocalCluster(two_machines, arguments, work / "first-try", pause={WO
     machines.kill(*WORKER)
     first_try = machines.log(*WORKER)
 
-# The whole cluster again, with the same command. Nothing tells it that this is a second try.
-with cluster.LocalCluster(two_machines, arguments, work / "second-try") as machines:
-    machines.wait("chief", 0)
-    machines.wait("worker", 0)
-    second_try = machines.log(*CHIEF)
-
-
-# %% tags=["nbval-check-output"]
-def steps_of(log):
-    return [int(line.split()[1]) for line in log.splitlines() if line.startswith("step ")]
-
-
-twice = sorted(set(steps_of(first_try)) & set(steps_of(second_try)))
-print(f"first try:  steps {steps_of(first_try)[0]} to {steps_of(first_try)[-1]}, then SIGKILL")
-print(f"second try: steps {steps_of(second_try)[0]} to {steps_of(second_try)[-1]}")
-print(f"computed twice, counted once: {twice}")
+# %% [markdown]
+# The second try runs on Vertex AI: a `CustomJob` with two **worker pools**, pool 0 for the chief and pool 1 for the worker.
+# Vertex AI starts the machines and writes `TF_CONFIG` on each. The trainer is the same file with the same arguments. What
+# the first try has saved goes into the bucket, into the folder that the job will find in `AIP_CHECKPOINT_DIR`. Nothing else tells
+# it that this is a second try.
 
 # %%
-killed_run = saved_weights(work / "killed")
-lab.claim("killed and resumed: ends apart from the run that was never stopped", distance(killed_run, whole_run), at_most=1e-6)
-lab.claim("steps computed twice", len(twice), at_least=1, at_most=9)
-print(f"test accuracy, as an evaluator reads it from the checkpoint: {task.evaluate(work / 'killed', SEED):.1%}")
+import logging
+
+from google.cloud import aiplatform
+
+for name in logging.root.manager.loggerDict:
+    if name.startswith("google.cloud.aiplatform"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # a line for each look at the job's state
+
+aiplatform.init(**lab.target.vertex)
+OUTPUT = f"{lab.target.bucket}/distributed-strategies"
+bucket = lab.target.storage().bucket(lab.target.bucket.removeprefix("gs://"))
+bucket.delete_blobs(list(bucket.list_blobs(prefix="distributed-strategies/")))  # an earlier run's
+for old in aiplatform.CustomJob.list(filter=f'labels.lab="{lab.target.labels["lab"]}"'):
+    old.delete()
+for file in (lab.folder / "trainer").glob("*.py"):
+    bucket.blob(f"distributed-strategies/code/trainer/{file.name}").upload_from_filename(file)
+for file in filter(os.path.isfile, (work / "killed").iterdir()):
+    bucket.blob(f"distributed-strategies/killed/checkpoints/{file.name}").upload_from_filename(file)
+
+image = f"us-central1-docker.pkg.dev/{lab.target.vertex['project']}/labs/tensorflow:latest"  # with tensorflow, tf_keras
+code = {"name": "PYTHONPATH", "value": f"{OUTPUT}/code".replace("gs://", "/gcs/")}  # the bucket as a folder
+
+
+def pool(machine, replicas, *arguments):
+    """One worker pool: `replicas` machines that run the trainer with the same arguments."""
+    command = ["python", "-m", "trainer.task"]
+    container = {"image_uri": image, "command": command, "args": list(arguments), "env": [code]}
+    return {"machine_spec": machine, "replica_count": replicas, "container_spec": container}
+
+
+cpu_machine = {"machine_type": "n1-standard-4"}
+all_reduce = ("--strategy=multiworker", f"--steps={STEPS}", f"--seed={SEED}")
+ring_job = aiplatform.CustomJob(
+    display_name="digits-all-reduce",
+    worker_pool_specs=[
+        pool(cpu_machine, 1, *all_reduce),  # pool 0: the chief
+        pool(cpu_machine, 1, *all_reduce),  # pool 1: the worker
+    ],
+    base_output_dir=f"{OUTPUT}/killed",
+    labels=lab.target.labels,
+)
+ring_job.submit(restart_job_on_worker_restart=True)
 
 # %% [markdown]
-# The second try took up at the last checkpoint, did the steps after it again, and **ended at the very same weights**. Three
-# things make that so. The chief writes: one writer. Every machine reads that checkpoint, from storage that all of them
-# reach: on Google Cloud a bucket. And the checkpoint holds *everything* that the next step depends on. What is that?
-
-# %% [markdown]
+# It is on its way. Until it has ended: what must a checkpoint hold, so that a second try can go on as if nothing had been?
+#
 # ## Exercise: what belongs into a checkpoint
 # The optimizer is SGD with momentum. The batches come in an order that depends on the step alone, and the step is
 # `optimizer.iterations`. Write the function that makes the checkpoint, so that a resumed run ends where an undisturbed
@@ -340,6 +364,37 @@ lab.claim("resumed from everything: ends apart", apart["weights, step, momentum"
 # %% [markdown]
 # No error, no warning, a loss that looks fine: the model is another one. With Keras `fit` the callback
 # `BackupAndRestore` keeps weights, optimizer and epoch. Where your data begin after a restart stays your business.
+#
+# And the job? The trainer's checkpoint holds everything.
+
+# %%
+ring_job.wait_for_completion()
+(work / "resumed").mkdir(exist_ok=True)
+for blob in bucket.list_blobs(prefix="distributed-strategies/killed/checkpoints/", delimiter="/"):
+    blob.download_to_filename(work / "resumed" / blob.name.rpartition("/")[2])
+
+
+# %% tags=["nbval-check-output"]
+def steps_of(log):
+    return [int(line.split()[1]) for line in log.splitlines() if line.startswith("step ")]
+
+
+second_try = [int(step) for step in (work / "resumed" / "steps.txt").read_text().split()]
+twice = sorted(set(steps_of(first_try)) & set(second_try))
+print(f"first try, here:          steps {steps_of(first_try)[0]} to {steps_of(first_try)[-1]}, then SIGKILL")
+print(f"second try, on Vertex AI: steps {second_try[0]} to {second_try[-1]}")
+print(f"computed twice, counted once: {twice}")
+
+# %%
+killed_run = saved_weights(work / "resumed")
+lab.claim("killed and resumed: ends apart from the run that was never stopped", distance(killed_run, whole_run), at_most=1e-6)
+lab.claim("steps computed twice", len(twice), at_least=1, at_most=9)
+print(f"test accuracy, as an evaluator reads it from the checkpoint: {task.evaluate(work / 'resumed', SEED):.1%}")
+
+# %% [markdown]
+# The second try took up at the last checkpoint, did the steps after it again, and **ended at the very same weights**, on
+# other machines. Three things make that so. The chief writes: one writer. Every machine reads that checkpoint, from storage
+# that all of them reach: on Google Cloud a bucket. And the checkpoint holds *everything* that the next step depends on.
 
 # %% [markdown]
 # ## What travels
@@ -460,8 +515,11 @@ def logits_of(weights, images):
 
 
 def loss_of(weights, images, labels):
+    """The mean loss; of several models at once, the sum of theirs, so that each gets the gradient of its own."""
     logits = logits_of(weights, images)
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
+    labels = tf.broadcast_to(labels, tf.shape(logits)[:-1])
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    return tf.reduce_sum(tf.reduce_mean(losses, axis=-1))
 
 
 @tf.function
@@ -474,7 +532,7 @@ def step(weights, weights_read, images, labels, learning_rate):
     return [weight - learning_rate * gradient for weight, gradient in zip(weights, gradients)]
 
 
-def take_turns(workers, learning_rate, stream=stream):
+def take_turns(workers, learning_rate, stream=stream, start=start):
     """Weights after training with a staleness of workers - 1."""
     weights = [tf.constant(weight) for weight in start]
     fetched = [weights] * (workers if ASYNCHRONOUS else 1)
@@ -485,13 +543,16 @@ def take_turns(workers, learning_rate, stream=stream):
     return weights
 
 
-def test_accuracy(weights):
-    return float(np.mean(np.argmax(logits_of(weights, test_images), axis=1) == test_labels))
+def test_accuracies(weights):
+    return np.mean(np.argmax(logits_of(weights, test_images), axis=-1) == test_labels, axis=-1)
 
 
 teams = [1, 2, 4, 8]
 rates = 0.05 * 2 ** np.arange(0, 5.5, 0.5)
-curves = pd.DataFrame({team: [test_accuracy(take_turns(team, rate)) for rate in rates] for team in teams}, index=rates)
+# One model for each learning rate, all trained side by side: one more axis, in front.
+many = [np.stack([np.atleast_2d(weight)] * len(rates)) for weight in start]
+curves = {team: test_accuracies(take_turns(team, rates[:, None, None], start=many)) for team in teams}
+curves = pd.DataFrame(curves, index=rates)
 
 fig, ax = plt.subplots()
 for team in teams:
@@ -704,33 +765,10 @@ choice = lab.check("choice", choice)
 # ## On Google Cloud
 # A distributed job of Vertex AI (since April 2026: Agent Platform, with the same API) is a `CustomJob` with up to four
 # **worker pools**, and their order is their meaning: 0 is the chief (exactly one replica), 1 the workers, 2 the parameter
-# servers or the reduction servers, 3 the evaluators. Vertex AI writes `TF_CONFIG` (and `CLUSTER_SPEC`, for other frameworks) on each machine, and the container runs the
-# `trainer.task` that has run here. This is the job whose worker was killed:
+# servers or the reduction servers, 3 the evaluators. Vertex AI writes `TF_CONFIG` (and `CLUSTER_SPEC`, for other frameworks)
+# on each machine. This is the job that has gone on where the killed one stopped:
 
 # %%
-from google.cloud import aiplatform
-
-aiplatform.init(**lab.target.vertex)
-image = f"us-central1-docker.pkg.dev/{lab.target.vertex['project']}/labs/trainer:latest"  # built from trainer/
-
-
-def pool(machine, replicas, *arguments, image=image):
-    """One worker pool: `replicas` machines that run the same container with the same arguments."""
-    container = {"image_uri": image, "args": list(arguments)}
-    return {"machine_spec": machine, "replica_count": replicas, "container_spec": container}
-
-
-cpu_machine = {"machine_type": "n1-standard-4"}
-all_reduce = ("--strategy=multiworker", f"--steps={STEPS}")
-ring_job = aiplatform.CustomJob(
-    display_name="digits-all-reduce",
-    worker_pool_specs=[
-        pool(cpu_machine, 1, *all_reduce),  # pool 0: the chief
-        pool(cpu_machine, 1, *all_reduce),  # pool 1: the worker
-    ],
-    base_output_dir=f"{lab.target.vertex['staging_bucket']}/distributed-strategies",
-    labels=lab.target.labels,
-)
 lab.target.show(ring_job)
 
 # %% [markdown]
@@ -748,7 +786,7 @@ plans = {
     "reduction server": [
         pool(gpu_machine, 1, *all_reduce),
         pool(gpu_machine, 3, *all_reduce),
-        pool({"machine_type": "n1-highcpu-16"}, 4, image=reducer),
+        {"machine_spec": {"machine_type": "n1-highcpu-16"}, "replica_count": 4, "container_spec": {"image_uri": reducer}},
     ],
     "TPU": [pool(tpu_machine, 1)],
 }
@@ -760,18 +798,26 @@ for name, pools in plans.items():
         print(f" with {machine.accelerator_count} {machine.accelerator_type.name}" if machine.accelerator_count else "")
 
 # %% [markdown]
-# What makes a dead machine harmless on Vertex AI is said when the job is sent:
-# `ring_job.submit(restart_job_on_worker_restart=True, scheduling_strategy=…)`, with `SPOT` as the strategy for Spot VMs. A
-# worker that exits with an error is started again under the same host name. With `restart_job_on_worker_restart` the
-# **whole job** starts again, as we did it by hand: right for all-reduce, whose survivors cannot go on alone. A
-# parameter-server job does without: its workers may come and go. The checkpoints lie in `AIP_CHECKPOINT_DIR`, a folder in
-# the bucket that Vertex AI derives from `base_output_dir`, and `trainer.task` reads it from there. The job is done when the
-# chief has ended well; Vertex AI then stops the workers and servers, which would wait for orders for ever.
+# What makes a dead machine harmless on Vertex AI is said when the job is sent: `submit(restart_job_on_worker_restart=True)`, and
+# `scheduling_strategy` with `SPOT` for Spot VMs. A worker that exits with an error is started again under the same host name.
+# With `restart_job_on_worker_restart` the **whole job** starts again, as we did it by hand: right for all-reduce, whose
+# survivors cannot go on alone. A parameter-server job does without: its workers may come and go. The checkpoints lie in
+# `AIP_CHECKPOINT_DIR`, a folder in the bucket that Vertex AI derives from `base_output_dir`, and `trainer.task` reads it from
+# there. The job is done when the chief has ended well; Vertex AI then stops the workers and servers, which would wait for
+# orders for ever.
 #
-# You need the role *Vertex AI User* and, for the job's service account, write access to the bucket. Quotas count each
-# machine and each accelerator type of a region. Only the first job is meant to be sent: two small machines for some
-# minutes, and the card names the most that it can cost. Afterwards delete the folder in the bucket and the image;
-# machines of a job that has ended cost nothing.
+# **What the flag changes.** Here the two machines of the job were processes of this one: no image was pulled, their packages are
+# those of this notebook, and the checkpoints were files where Google has a bucket. Build an image with `tensorflow` and
+# `tf_keras` first; `/gcs/` and `PYTHONPATH` bring the trainer along. Reduction Server's container runs by its own entry
+# point, which only Google has, so that job cannot be sent here.
+#
+# You need the role *Vertex AI User* and, for the job's service account, write access to the bucket. Quotas count each machine
+# and each accelerator type of a region. Only the first job is sent: two small machines for some minutes, and the card names
+# the most that it can cost; machines of a job that has ended cost nothing. The next cell lists what would be deleted
+# afterwards, and `lab.cleanup(delete=True)` deletes it. The image is yours to delete.
+
+# %%
+lab.cleanup()
 
 # %% [markdown]
 # ## Exam lens

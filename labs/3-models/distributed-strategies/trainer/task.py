@@ -213,22 +213,28 @@ def main(argv=None, after_step=lambda step: None):
     parser.add_argument("--checkpoint-dir", default=os.environ.get("AIP_CHECKPOINT_DIR"))
     options = parser.parse_args(argv)
     role = role_of_this_machine()
+    done = []
 
     def report(step, loss):
         print(f"step {step} loss {loss:.6f}", flush=True)
+        done.append(str(step))
         after_step(step)
 
     if role.task_type == "evaluator":
         print(f"accuracy {evaluate(options.checkpoint_dir, options.seed)}", flush=True)
     elif options.strategy == "multiworker":
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=role)
         train(
-            tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=role),
+            strategy,
             options.seed,
             options.steps,
             learning_rate=options.learning_rate,
             checkpoint_dir=options.checkpoint_dir,
             after_step=report,
         )
+        if options.checkpoint_dir and is_chief(strategy):
+            with tf.io.gfile.GFile(os.path.join(options.checkpoint_dir, "steps.txt"), "w") as file:
+                file.write(" ".join(done))
     elif role.task_type in ("worker", "ps"):
         serve(role)
     else:

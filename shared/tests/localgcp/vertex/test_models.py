@@ -269,7 +269,7 @@ def test_a_version_that_is_deployed_stays(server: vertex.Server, three: ModelReg
     three.delete_version("1")
 
 
-def test_evaluations_are_a_version_s(three: ModelRegistry) -> None:
+def test_evaluations_are_a_version_s(three: ModelRegistry, server: vertex.Server) -> None:
     first, second = three.get_model("1"), three.get_model("2")
     made = evaluate(first, rSquared=0.9, rootMeanSquaredError=2.0)
     evaluate(first, rSquared=0.8)
@@ -292,6 +292,15 @@ def test_evaluations_are_a_version_s(three: ModelRegistry) -> None:
     three.delete_version("1")
     with pytest.raises(exceptions.NotFound):
         first.api_client.get_model_evaluation(name=made.name)
+    assert not server._core.store.children(f"{first.resource_name}@1", "evaluations")
+
+
+def test_a_model_of_the_same_id_begins_anew(sdk: str, artifacts: str) -> None:
+    for _ in range(2):
+        made = upload(artifacts, model_id=f"again-{sdk}")
+        assert made.version_id == "1" and made.list_model_evaluations() == []
+        evaluate(made, rSquared=0.9)
+        made.delete()
 
 
 def test_a_copy_and_an_export(three: ModelRegistry, buckets: Path, sdk: str) -> None:
