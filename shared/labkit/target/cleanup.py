@@ -17,7 +17,7 @@ from labkit.target.created import SECONDS, Item, Place, Scope, gone, steps
 IMPATIENT = 5.0  # seconds for a job that could not even be cancelled: it may have ended on its own
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """What a clean-up found, deleted and left; `left` maps what is still there to the reason."""
 
@@ -26,6 +26,10 @@ class Report:
     left: dict[Item, str] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     dry: bool = True
+
+    def __repr__(self) -> str:
+        # What a notebook shows under a cell that ends with lab.cleanup(), which has printed the lines.
+        return f"<clean-up: {len(self.found)} found, {len(self.deleted)} deleted, {len(self.left)} left>"
 
     @property
     def clean(self) -> bool:
