@@ -19,7 +19,7 @@ from localgcp.vertex.core import Core
 from localgcp.vertex.endpoints import traffic
 from localgcp.vertex.errors import VertexError, already_exists, invalid, not_found, precondition, unimplemented
 from localgcp.vertex.generic import stamp
-from localgcp.vertex.messages import Message, copied, new_id, now, raw
+from localgcp.vertex.messages import Message, copied, new_id, now, raw, wrapped
 from localgcp.vertex.models import Models
 from localgcp.vertex.serving.cache import Serving, is_container
 from localgcp.vertex.serving.container import Place
@@ -64,9 +64,11 @@ class Deployments:
         if not isinstance(endpoint, Endpoint):
             raise invalid(f"'{endpoint_name}' is no endpoint.")
         if not deployed_model_id:
-            if not any(endpoint.traffic_split.values()):
+            # The plain message: a request passes here, and proto-plus takes longer than the model.
+            split = dict(raw(endpoint).traffic_split)
+            if not any(split.values()):
                 raise precondition(f"Endpoint {endpoint_name} doesn't have traffic_split.")
-            deployed_model_id = traffic.draw(endpoint.traffic_split)
+            deployed_model_id = traffic.draw(split)
         found = _find(endpoint, deployed_model_id)
         model = self._models.resolve(_version(found))
         return Deployed(found, model, self._serving.load(model, _place(endpoint_name, found)))
@@ -213,9 +215,9 @@ def _adding(deployed: Message, split: dict[str, int]) -> Callable[[Message], Non
 
 
 def _find(endpoint: Message, identifier: str) -> Message:
-    for deployed in endpoint.deployed_models:
+    for deployed in raw(endpoint).deployed_models:
         if deployed.id == identifier:
-            return deployed
+            return wrapped(deployed)
     raise not_found(f"{endpoint.name}/deployedModels/{identifier}")
 
 
@@ -225,5 +227,6 @@ def _version(deployed: Message) -> str:
 
 
 def _place(endpoint_name: str, deployed: Message) -> Place:
-    machine = deployed.dedicated_resources.machine_spec.machine_type
-    return Place(endpoint_name.rpartition("/")[2], deployed.id, machine)
+    plain = raw(deployed)
+    machine = plain.dedicated_resources.machine_spec.machine_type
+    return Place(endpoint_name.rpartition("/")[2], plain.id, machine)

@@ -35,11 +35,12 @@ class Prediction:
         chosen = self._deployments.choose(plain.endpoint)
         instances = [from_value(instance) for instance in plain.instances]
         predictions = chosen.predictor.predict(instances, from_value(plain.parameters))
+        deployed = raw(chosen.deployed_model)
         response = PredictResponse.pb()(
-            deployed_model_id=chosen.deployed_model.id,
-            model=chosen.deployed_model.model,
-            model_version_id=chosen.deployed_model.model_version_id,
-            model_display_name=chosen.model.display_name,
+            deployed_model_id=deployed.id,
+            model=deployed.model,
+            model_version_id=deployed.model_version_id,
+            model_display_name=raw(chosen.model).display_name,
         )
         for prediction in predictions:
             response.predictions.append(_value(prediction))

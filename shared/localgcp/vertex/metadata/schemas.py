@@ -203,7 +203,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "boolean": (bool,),
     "number": (int, float),
-    "integer": (int, float),
+    "integer": (int, float),  # a Struct has no whole numbers of its own
 }
 
 
@@ -231,4 +231,6 @@ def _problems(value: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
 def _is(value: Any, kind: str) -> bool:
     if isinstance(value, bool) != (kind == "boolean"):
         return False
-    return isinstance(value, _TYPES[kind]) and (kind != "integer" or value == int(value))
+    if kind == "integer":
+        return isinstance(value, (int, float)) and float(value).is_integer()
+    return isinstance(value, _TYPES[kind])

@@ -148,7 +148,7 @@ class _Changes:
         enhanced.ConditionEvaluator.evaluate_condition = staticmethod(evaluate)
         # The inputs of a loop that come from other tasks, or from a loop around it, become the loop's item.
         task_spec_utils.create_parameter_loop_iteration_task_spec = _iteration
-        # An output of a branch that was not taken, such as its metrics, ends the whole pipeline.
+        # dsl.OneOf of artifacts ends the whole pipeline.
         utils.get_dag_output_artifacts = _output_artifacts
         # The exit task is told the name of the run and why it has failed.
         utils.make_task_arguments = self._with_final_status(utils.make_task_arguments)

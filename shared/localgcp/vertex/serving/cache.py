@@ -10,7 +10,7 @@ from pathlib import Path
 from localgcp.vertex.core import Core
 from localgcp.vertex.errors import precondition, unimplemented
 from localgcp.vertex.jobs.places import Places
-from localgcp.vertex.messages import Message
+from localgcp.vertex.messages import Message, raw
 from localgcp.vertex.serving import images
 from localgcp.vertex.serving.arrays import Sklearn, Xgboost
 from localgcp.vertex.serving.container import Container, Place
@@ -105,13 +105,14 @@ class Serving:
 
 def is_container(model: Message) -> bool:
     """Whether each deployment of the model has a process of its own."""
-    return bool(model.container_spec.command)
+    return bool(raw(model).container_spec.command)
 
 
 def _key(model: Message, place: Place | None) -> tuple[str, ...]:
     # A version's number comes again when a model is deleted and uploaded anew under the same id.
-    name = model.name.partition("@")[0]
-    key = (name, str(model.version_id), str(model.version_create_time))
+    plain = raw(model)
+    made = plain.version_create_time
+    key = (plain.name.partition("@")[0], plain.version_id, f"{made.seconds}.{made.nanos}")
     if is_container(model) and place is not None:
         return (*key, place.endpoint, place.deployed_model)
     return key

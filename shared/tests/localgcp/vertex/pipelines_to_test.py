@@ -219,3 +219,22 @@ def register(uri: str) -> str:
 @dsl.pipeline(name="with-sdk")
 def with_sdk(trace: str) -> str:
     return register(uri=trace).output
+
+
+@dsl.pipeline(name="either")
+def either(big: bool, trace: str):
+    with dsl.If(big == True):  # noqa: E712
+        many = write(rows=90, trace=trace)
+    with dsl.Else():
+        few = write(rows=3, trace=trace)
+    train(data=dsl.OneOf(many.outputs["data"], few.outputs["data"]), trace=trace)
+
+
+@dsl.pipeline(name="with-input")
+def with_input(data: dsl.Input[dsl.Dataset], trace: str):
+    train(data=data, trace=trace)
+
+
+@dsl.pipeline(name="numbers")
+def numbers(items: list, trace: str) -> str:
+    return join(parts=items).output

@@ -334,6 +334,21 @@ def test_a_job_whose_server_is_killed(tmp_path: Path) -> None:
         assert job.state.name == "JOB_STATE_FAILED" and "was killed" in job.error.message
 
 
+def test_explanations(model: aiplatform.Model, buckets: Path) -> None:
+    metadata = {"inputs": {"x": {}}, "outputs": {"y": {}}}
+    spec = aiplatform.explain.ExplanationParameters({"sampled_shapley_attribution": {"path_count": 5}})
+    job = run(
+        model,
+        put(buckets, "explain.jsonl", "[1, 2]\n"),
+        generate_explanation=True,
+        explanation_metadata=aiplatform.explain.ExplanationMetadata(metadata),
+        explanation_parameters=spec,
+    )
+    (line,) = results(job)
+    (attribution,) = line["explanation"]["attributions"]
+    assert np.allclose(attribution["featureAttributions"]["x"], [1, 2]) and line["prediction"] == pytest.approx(3)
+
+
 def put_into(buckets: Path, content: str) -> str:
     (buckets / BUCKET).mkdir(parents=True)
     return put(buckets, "rows.jsonl", content)

@@ -113,6 +113,25 @@ def test_only_the_chosen_branch_runs(runs: Runs, rmse: float, chosen: str, taken
     assert job.state.name == "PIPELINE_STATE_SUCCEEDED"
 
 
+@pytest.mark.parametrize(("big", "rows"), [(True, 90), (False, 3)])
+def test_an_artifact_of_the_branch_that_ran(runs: Runs, big: bool, rows: int) -> None:
+    runs.run(given.either, {"big": big})
+    assert runs.lines[1:] == [f"train {rows}"] and runs.lines[0].startswith(f"write {rows} ")
+
+
+def test_a_pipeline_gets_an_artifact_from_metadata(runs: Runs, buckets: Path) -> None:
+    (buckets / BUCKET / "registered.csv").write_text("row\n" * 7)
+    data = aiplatform.Artifact.create(schema_title="system.Dataset", uri=f"gs://{BUCKET}/registered.csv")
+    job = runs.run(given.with_input, input_artifacts={"data": data.name})
+    assert runs.lines == ["train 7"]
+    trained = next(one for one in job.task_details if one.task_name == "train")
+    assert trained.inputs["data"].artifacts[0].name == data.resource_name, "another artifact for the same URI"
+    with pytest.raises(exceptions.BadRequest, match="There is no artifact 'nothing'"):
+        runs.run(given.with_input, input_artifacts={"data": "nothing"})
+    with pytest.raises(exceptions.BadRequest, match="The artifact 'data' is required"):
+        runs.run(given.with_input)
+
+
 def test_loops_get_their_items_and_the_values_of_other_tasks(runs: Runs) -> None:
     job = runs.run(given.loops)
     expected = ["measure", "word", "text"]
@@ -125,6 +144,10 @@ def test_loops_get_their_items_and_the_values_of_other_tasks(runs: Runs) -> None
 def test_a_loop_without_items(runs: Runs) -> None:
     job = runs.run(given.no_items, {"items": []})
     assert runs.lines == [] and outputs(job, "no-items") == {"Output": ""}
+
+
+def test_whole_numbers_in_a_list_stay_whole(runs: Runs) -> None:
+    assert outputs(runs.run(given.numbers, {"items": [1, 2.5, 3]}), "numbers") == {"Output": "1+2.5+3"}
 
 
 def test_nested_pipelines_do_not_write_over_each_other(runs: Runs) -> None:
