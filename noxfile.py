@@ -232,6 +232,7 @@ def bench(session: nox.Session) -> None:
     """Measures the local services against their limits; not part of the tests, since it needs a quiet machine."""
     environment(session, "core")
     session.run(python("core"), "ci/bench_bigquery.py", env=KERNEL_VARIABLES)
+    session.run(python("core"), "ci/bench_vertex.py", env=KERNEL_VARIABLES)
 
 
 @nox.session

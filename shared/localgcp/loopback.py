@@ -84,6 +84,8 @@ class _Server(ThreadingHTTPServer):
     # A server that goes must not wait for a client that keeps its connection open.
     block_on_close = False
     allow_reuse_address = False
+    # So many may connect at the same moment; the default of 5 loses some of 50 parallel requests.
+    request_queue_size = 128
     # A client may have kept its connection, whose thread outlives the server.
     stopped = False
 

@@ -218,8 +218,10 @@ def _nodes(place: Place, scope: Scope, noun: str) -> Iterator[Item]:
 
 
 def _named_after(node: Any, lab: str) -> bool:
-    """aiplatform.init(experiment=…) takes no labels: an experiment belongs to the lab that it is named after."""
+    """Neither aiplatform.init(experiment=…) nor Artifact.create takes labels: a name that begins with the lab's tells."""
     identifier = node.name.rpartition("/")[2]
+    if "/contexts/" not in node.name:
+        return bool(lab) and any(name.startswith(f"{lab}-") for name in (identifier, node.display_name))
     named = bool(lab) and (identifier == lab or identifier.startswith(f"{lab}-"))
     return named and node.schema_title in ("system.Experiment", "system.ExperimentRun")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -37,7 +38,8 @@ class Recorder:
             for own, name in ((bucket, "BUCKET"), (project, "PROJECT"))
         )
         self._seed = seed
-        self._seed_text = re.compile(rf"(?<!\d){seed}(?!\d)") if seed is not None else None
+        # Only where it is called so: 7 is also the number of a version or of replicas.
+        self._seed_text = re.compile(rf"(seed\W{{0,3}}){seed}(?!\d)", re.IGNORECASE) if seed is not None else None
         self._lock = threading.Lock()
         self._noted: list[str] = []
 
@@ -60,6 +62,8 @@ class Recorder:
 
     def _plain(self, value: Any, key: str = "", measured: bool = False) -> Any:
         measured = measured or key in _MEASURED
+        if key == "pipelineSpec":
+            return _digest(value)
         if isinstance(value, dict):
             kept = {k: v for k, v in value.items() if not (key == "labels" and k in _RUN_LABELS)}
             return {self._text(k): self._plain(v, k, measured) for k, v in kept.items()}
@@ -67,9 +71,9 @@ class Recorder:
             return [self._plain(item, key, measured) for item in value]
         if isinstance(value, str):
             return self._text(value)
-        if isinstance(value, float) and measured:
-            return "NUMBER"
-        return "SEED" if value == self._seed and not isinstance(value, bool) else value
+        if "seed" in key.lower() and value == self._seed and not isinstance(value, bool):
+            return "SEED"
+        return "NUMBER" if isinstance(value, float) and measured else value
 
     def _text(self, text: str) -> str:
         if len(text) > _LONG:
@@ -77,10 +81,16 @@ class Recorder:
         for own, name in self._own:
             text = own.sub(name, text)
         if self._seed_text is not None:
-            text = self._seed_text.sub("SEED", text)
+            text = self._seed_text.sub(r"\1SEED", text)
         for pattern, name in _VOLATILE:
             text = pattern.sub(name, text)
         return text
+
+
+def _digest(pipeline: Any) -> dict[str, Any]:
+    """A compiled pipeline, of which each run sends the whole: what it is made of, and a hash of its text."""
+    text = json.dumps(pipeline, sort_keys=True, ensure_ascii=False)
+    return {"components": sorted(pipeline.get("components", {})), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def distinct(requests: list[str]) -> list[Any]:

@@ -28,4 +28,10 @@ def request_body(request: Any) -> dict[str, Any]:
 def show_request(request: Any) -> None:
     """Prints the request as JSON."""
     body = json.dumps(request_body(request), indent=2, sort_keys=True)
-    print(f"{type(request).__name__}, built and not sent:\n{body}")
+    # What the service has taken has a name there.
+    state = (
+        "as the service has it"
+        if getattr(getattr(request, "_gca_resource", None), "name", "")
+        else "built and not sent"
+    )
+    print(f"{type(request).__name__}, {state}:\n{body}")

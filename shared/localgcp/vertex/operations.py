@@ -122,8 +122,8 @@ class Operations:
 def _metadata(method: surface.Method) -> Message:
     """CreateEndpointOperationMetadata for CreateEndpoint, …: what the SDK unpacks the metadata into."""
     fallback = "DeleteOperationMetadata" if method.name.startswith("Delete") else "GenericOperationMetadata"
-    found = surface.message_class(f"{surface.PACKAGE}{method.name}OperationMetadata")
-    metadata = (found or surface.message_class(surface.PACKAGE + fallback))()
+    named = (f"{method.name}OperationMetadata", f"{method.name}Metadata", fallback)
+    metadata = next(found for name in named if (found := surface.message_class(surface.PACKAGE + name)))()
     moment = now()
     holder = metadata.generic_metadata if "generic_metadata" in type(metadata).meta.fields else metadata
     holder.create_time = holder.update_time = moment

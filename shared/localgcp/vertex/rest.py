@@ -9,7 +9,7 @@ from typing import Any
 
 from google.api import httpbody_pb2
 from google.longrunning import operations_pb2
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 
 from localgcp.loopback import Call, Reply
 from localgcp.vertex import surface
@@ -141,7 +141,10 @@ def _reply(answer: Message | Iterator[Message], call: Call) -> Reply:
             return Reply(200, b"".join(part.data for part in parts), {"Content-Type": parts[0].content_type})
         return Reply(200, json.dumps([_json(part, numbers) for part in parts]).encode(), _JSON)
     if isinstance(answer, httpbody_pb2.HttpBody):
-        return Reply(200, answer.data, {"Content-Type": answer.content_type or "application/json"})
+        more = struct_pb2.Struct()  # the headers of the answer, where its method has some
+        if answer.extensions:
+            answer.extensions[0].Unpack(more)
+        return Reply(200, answer.data, {"Content-Type": answer.content_type or "application/json"} | dict(more))
     return Reply(200, json.dumps(_json(answer, numbers), ensure_ascii=False).encode(), _JSON)
 
 

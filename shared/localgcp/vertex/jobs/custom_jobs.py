@@ -23,6 +23,8 @@ SLOTS = 8
 _POOLS = 4
 _TERMINAL = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"}
 _IMAGE = re.compile(r"[a-z0-9]+([._:/-]+[a-zA-Z0-9_]+)*(@sha256:[0-9a-f]{64})?")
+# What the SDK makes of a local script for an image that is not prebuilt.
+_INSTALLS = re.compile(r"\bpip3? install\b")
 # What changes how a job runs on the service and cannot change it here.
 _NOT_EMULATED = ("persistent_resource_id", "enable_web_access", "psc_interface_config")
 
@@ -119,6 +121,10 @@ class CustomJobs:
         if container and not pool.container_spec.command:
             what = f"The entry point of the image '{image}'"
             raise unimplemented(what, 'give container_spec.command, or run with TARGET="vertex"')
+        if container and _INSTALLS.search(" ".join(pool.container_spec.command)):
+            # It would run pip in the environment of whoever has started this server, and ask the package index.
+            what = f"Installing packages in a container ({path}.container_spec.command)"
+            raise unimplemented(what, "install them here before, and use a prebuilt image or a command without pip")
 
     def _run(self, execution: Execution, watcher: Watcher | None) -> None:
         try:

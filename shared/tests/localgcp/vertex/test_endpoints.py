@@ -307,12 +307,7 @@ def test_errors_over_grpc_are_exact(model: aiplatform.Model, server: vertex.Serv
         asked.predict(endpoint=f"{PARENT}/endpoints/1", instances=[[1, 2]])
 
 
-def test_fifty_parallel_predictions_and_none_lost(
-    endpoint: aiplatform.Endpoint, buckets: Path, sdk: str, request: pytest.FixtureRequest
-) -> None:
-    if sdk == "rest":
-        mark = pytest.mark.xfail(reason="loopback listens with a backlog of 5: request_queue_size of _Server")
-        request.applymarker(mark)
+def test_fifty_parallel_predictions_and_none_lost(endpoint: aiplatform.Endpoint, buckets: Path, sdk: str) -> None:
     folder = buckets / BUCKET / "models" / "sum"
     folder.mkdir(parents=True, exist_ok=True)
     joblib.dump(LinearRegression().fit(np.array([[0, 0], [1, 0], [0, 1]]), [0, 1, 1]), folder / "model.joblib")

@@ -568,3 +568,11 @@ def test_a_server_that_stops_ends_its_jobs(tmp_path: Path) -> None:
         assert (
             found.state.name == "JOB_STATE_FAILED" and "was stopped while this job was running" in found.error.message
         )
+
+
+def test_a_job_does_not_install_packages_on_this_machine(server: vertex.Server, tmp_path: Path) -> None:
+    init(server, "grpc")
+    script = tmp_path / "task.py"
+    script.write_text("print('never')")
+    with pytest.raises(exceptions.MethodNotImplemented, match="Installing packages in a container"):
+        aiplatform.CustomJob.from_local_script("own-image", str(script), "us-docker.pkg.dev/own/images/own:1").run()

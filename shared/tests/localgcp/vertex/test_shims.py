@@ -123,11 +123,10 @@ def test_polling_needs_its_shim_and_all_are_undone(running: vertex.Server) -> No
     assert after == before
 
 
-def test_a_dedicated_endpoint_is_not_redirected(running: vertex.Server, offline: None) -> None:
+def test_a_dedicated_endpoint_is_refused_since_it_is_not_redirected(running: vertex.Server, offline: None) -> None:
     running.shim_sdk()
-    endpoint = aiplatform.Endpoint.create(display_name="x", dedicated_endpoint_enabled=True)
-    with pytest.raises((ValueError, exceptions.MethodNotImplemented), match="Dedicated endpoint DNS is empty"):
-        endpoint.raw_predict(BODY, HEADERS)
+    with pytest.raises(exceptions.MethodNotImplemented, match="A dedicated endpoint .* is not emulated locally"):
+        aiplatform.Endpoint.create(display_name="x", dedicated_endpoint_enabled=True)
 
 
 def test_the_global_tensorboard_needs_its_shim(running: vertex.Server, monkeypatch: pytest.MonkeyPatch) -> None:
