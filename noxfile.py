@@ -190,6 +190,9 @@ def check_code(session: nox.Session) -> None:
     # What an earlier run has seen of the local Vertex AI does not count for this one.
     shutil.rmtree(ROOT / ".work" / "vertex-methods", ignore_errors=True)
     session.run(python("core"), "-m", "pytest", "-c", "ci/pytest.ini", "--rootdir", ".", "-n", "2", "shared/tests")
+    environment(session, "vizier")
+    tuning = "shared/tests/localgcp/vertex/tuning_on_vizier.py"
+    session.run(python("vizier"), "-m", "pytest", "-c", "ci/pytest.ini", "--rootdir", ".", tuning)
     session.run(python("core"), "ci/vertex_methods.py")
     session.run(labs(), "lint")
     session.run(labs(), "coverage")

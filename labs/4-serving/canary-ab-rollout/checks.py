@@ -8,7 +8,7 @@ from scipy.stats import norm
 class Peeking(Exercise):
     name = "peeking"
     hints = [
-        "A team that acts on the first crossing promotes if there is any crossing, wherever it is. Which NumPy function says so?",
+        "A team that acts on the first crossing promotes if there is any, wherever it is. Which function says so?",
         "Choose the columns of the 50/50 stage with STAGE == 1 first, then compare with LIMIT, then ask along axis 1.",
     ]
     wrong = {
@@ -106,7 +106,7 @@ class EvenSplit(Exercise):
     name = "even_split"
     hints = [
         "A traffic split is a dictionary: what are its keys, and what do its values add up to?",
-        "The keys are ids of deployed models, as in endpoint.traffic_split. '0' is only for a model that is just being deployed.",
+        "The keys are ids of deployed models, as in endpoint.traffic_split. '0' is for one that is being deployed.",
     ]
     wrong = {
         "names instead of ids": 'even = {"current": 50, "better": 50}',

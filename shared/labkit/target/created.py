@@ -218,7 +218,7 @@ def _nodes(place: Place, scope: Scope, noun: str) -> Iterator[Item]:
 
 
 def _named_after(node: Any, lab: str) -> bool:
-    """Neither aiplatform.init(experiment=…) nor Artifact.create takes labels: a name that begins with the lab's tells."""
+    """Neither aiplatform.init(experiment=…) nor Artifact.create takes labels: a name that begins as the lab's does."""
     identifier = node.name.rpartition("/")[2]
     if "/contexts/" not in node.name:
         return bool(lab) and any(name.startswith(f"{lab}-") for name in (identifier, node.display_name))

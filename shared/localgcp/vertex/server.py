@@ -14,6 +14,9 @@ from localgcp.vertex.messages import Message
 from localgcp.vertex.rest import Rest
 from localgcp.vertex.rpc import Rpc
 
+# A server that nobody holds would be collected, and its port would refuse connections.
+_RUNNING: set[Server] = set()
+
 
 class Server:
     """A running server. `rest_url` and `grpc_target` are what `aiplatform.init(api_endpoint=…)` takes."""
@@ -31,6 +34,7 @@ class Server:
         core.reached = {"rest": self._http.url, "grpc": self._rpc.target}
         self._running = True
         self._unshim: Callable[[], None] = lambda: None
+        _RUNNING.add(self)
 
     @property
     def rest_url(self) -> str:
@@ -83,6 +87,7 @@ class Server:
         if not self._running:
             return
         self._running = False
+        _RUNNING.discard(self)
         self._unshim()
         self._http.stop()
         self._rpc.stop()

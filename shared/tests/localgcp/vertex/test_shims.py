@@ -125,7 +125,7 @@ def test_polling_needs_its_shim_and_all_are_undone(running: vertex.Server) -> No
 
 def test_a_dedicated_endpoint_is_refused_since_it_is_not_redirected(running: vertex.Server, offline: None) -> None:
     running.shim_sdk()
-    with pytest.raises(exceptions.MethodNotImplemented, match="A dedicated endpoint .* is not emulated locally"):
+    with pytest.raises(exceptions.MethodNotImplemented, match=r"A dedicated endpoint .* is not emulated locally"):
         aiplatform.Endpoint.create(display_name="x", dedicated_endpoint_enabled=True)
 
 
