@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 # pandas opens gs:// by gcsfs, which follows STORAGE_EMULATOR_HOST but looks for credentials, on this machine and on the
 # network, unless it is told that there are none. The jobs that this process starts inherit the variable.
 _GCS_TOKEN = "FSSPEC_GCS_TOKEN"
+# Since 2026 gcsfs asks another service for the kind of each bucket, over gRPC, which no variable redirects: a minute of
+# retries. Without this feature it is the file system that it was before.
+_BUCKET_KINDS = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
 
 
 def point_fsspec() -> None:
     """Lets `gs://` in pandas be opened without credentials."""
-    os.environ[_GCS_TOKEN] = "anon"
+    os.environ[_GCS_TOKEN], os.environ[_BUCKET_KINDS] = "anon", "false"
     try:
+        import fsspec
         from fsspec.config import conf
     except ImportError:  # tfx's environment has none
         return
     conf.setdefault("gcs", {})["token"] = "anon"
+    if "gcsfs" in sys.modules:  # it has read its variable when it was imported
+        from gcsfs.core import GCSFileSystem
+
+        for protocol in ("gs", "gcs"):
+            fsspec.register_implementation(protocol, GCSFileSystem, clobber=True)
 
 
 def unpoint_fsspec() -> None:
     """Undoes point_fsspec."""
     os.environ.pop(_GCS_TOKEN, None)
+    os.environ.pop(_BUCKET_KINDS, None)
     try:
         from fsspec.config import conf
         from gcsfs import GCSFileSystem

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import RefreshError
+from google.cloud.aiplatform import initializer
 from google.oauth2.credentials import Credentials
 from labkit.catalog import LabError
 from labkit.catalog.card import Cloud, Machines
@@ -27,6 +28,12 @@ from .google import BUCKET, PROJECT, Google, quota, serve
 TRAINING = Machines(use="training", machine="n1-standard-4", count=2, hours=1)
 PLAN = Cloud(services=("vertex-training", "bigquery"), max_cost_usd=1, machines=(TRAINING,), bigquery_gib=2)
 ENVIRON = {"LABS_PROJECT": PROJECT, "LABS_BUCKET": f"gs://{BUCKET}"}
+
+
+@pytest.fixture(autouse=True)
+def a_kernel_without_local_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of this process have used the local Vertex AI, whose address the SDK keeps."""
+    monkeypatch.setattr(initializer.global_config, "_api_endpoint", None)
 
 
 @pytest.fixture

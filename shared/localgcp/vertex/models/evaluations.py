@@ -20,7 +20,7 @@ class Evaluations:
         core.answers("ModelService.ImportModelEvaluation")(self.add)
         core.answers("ModelService.GetModelEvaluation")(self.get)
         core.answers("ModelService.ListModelEvaluations")(self.list)
-        Resources(core, "ModelService", "ModelEvaluationSlice", verbs=("Get", "List"))
+        Resources(core, "ModelService", "ModelEvaluationSlice", verbs=("List",))
 
     def add(self, request: Message) -> Message:
         """Raises VertexError when there is no such version, or the metrics are not named values."""
