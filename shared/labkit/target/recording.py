@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import threading
+from hashlib import sha256
 from typing import Any
 
 # Changes of resources; what only reads, and the data of predictions and of time series, differs from run to run.
@@ -18,10 +18,13 @@ _RUN_LABELS = ("run", "expires")
 # Where a lab writes what it has measured.
 _MEASURED = ("metadata", "metrics")
 _LONG = 400
-_VOLATILE = (
-    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "ID"),
+_TIMES = (
     (re.compile(r"\d{4}-\d\d-\d\d[T _-]?\d\d[:-]?\d\d[:-]?\d\d(\.\d+)?Z?"), "TIME"),
     (re.compile(r"\b\d{14}\b"), "TIME"),
+)
+_VOLATILE = (
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "ID"),
+    *_TIMES,
     (re.compile(r"\b[0-9a-f]{16,}\b"), "ID"),
     (re.compile(r"\b\d{8,}\b"), "ID"),
     (re.compile(r"(?<![\w.-])-?\d+\.\d+(e[+-]?\d+)?(?![\w.-])"), "NUMBER"),
@@ -63,10 +66,9 @@ class Recorder:
     def _plain(self, value: Any, key: str = "", measured: bool = False) -> Any:
         measured = measured or key in _MEASURED
         if key == "pipelineSpec":
-            return _digest(value)
+            return self._digest(value)
         if isinstance(value, dict):
-            kept = {k: v for k, v in value.items() if not (key == "labels" and k in _RUN_LABELS)}
-            return {self._text(k): self._plain(v, k, measured) for k, v in kept.items()}
+            return self._mapping(value, key, measured)
         if isinstance(value, list):
             return [self._plain(item, key, measured) for item in value]
         if isinstance(value, str):
@@ -75,22 +77,33 @@ class Recorder:
             return "SEED"
         return "NUMBER" if isinstance(value, float) and measured else value
 
+    def _mapping(self, value: dict[str, Any], key: str, measured: bool) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, item in value.items():
+            if not (key == "labels" and name in _RUN_LABELS):
+                kept.setdefault(self._text(name), []).append(self._plain(item, name, measured))
+        # Keys that are ids, as in a traffic split, may become one; their values have no order then.
+        return {name: found[0] if len(found) == 1 else sorted(found, key=str) for name, found in kept.items()}
+
+    def _digest(self, pipeline: dict[str, Any]) -> dict[str, Any]:
+        """A compiled pipeline, of which each run sends the whole: what it is made of, and a hash of its text."""
+        text = self._unowned(json.dumps(pipeline, sort_keys=True, ensure_ascii=False))
+        for pattern, name in _TIMES:  # the SDK adds the moment to the pipeline's name
+            text = pattern.sub(name, text)
+        return {"components": sorted(pipeline.get("components", {})), "sha256": sha256(text.encode()).hexdigest()}
+
+    def _unowned(self, text: str) -> str:
+        for own, name in self._own:
+            text = own.sub(name, text)
+        return text if self._seed_text is None else self._seed_text.sub(r"\1SEED", text)
+
     def _text(self, text: str) -> str:
         if len(text) > _LONG:
             return "LONG TEXT"
-        for own, name in self._own:
-            text = own.sub(name, text)
-        if self._seed_text is not None:
-            text = self._seed_text.sub(r"\1SEED", text)
+        text = self._unowned(text)
         for pattern, name in _VOLATILE:
             text = pattern.sub(name, text)
         return text
-
-
-def _digest(pipeline: Any) -> dict[str, Any]:
-    """A compiled pipeline, of which each run sends the whole: what it is made of, and a hash of its text."""
-    text = json.dumps(pipeline, sort_keys=True, ensure_ascii=False)
-    return {"components": sorted(pipeline.get("components", {})), "sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def distinct(requests: list[str]) -> list[Any]:

@@ -8,6 +8,7 @@ from google.cloud.aiplatform_v1.types import (
     CreateArtifactRequest,
     CreateCustomJobRequest,
     CreateEndpointRequest,
+    CreatePipelineJobRequest,
     GetEndpointRequest,
     PredictRequest,
 )
@@ -69,3 +70,24 @@ def test_a_measured_number_may_differ_and_a_text_may_not() -> None:
 
     assert noted(1, artifact(0.5)) == noted(1, artifact(0.25)) == noted(1, artifact(1))
     assert noted(1, artifact(0.5)) != noted(1, artifact(0.5, "system.Dataset"))
+
+
+def test_a_traffic_split_keeps_its_shares_whatever_the_ids_are() -> None:
+    def split(**shares: int) -> Any:
+        made = {"display_name": "x", "traffic_split": {name.removeprefix("m"): share for name, share in shares.items()}}
+        request = CreateEndpointRequest(parent="projects/p-1/locations/l", endpoint=made)
+        return "EndpointService.CreateEndpoint", request
+
+    one = noted(1, split(m1234567890=90, m9876543210=10))
+    assert one == noted(1, split(m5555555555=10, m4444444444=90))
+    assert one != noted(1, split(m1234567890=80, m9876543210=20))
+
+
+def test_a_pipeline_is_the_same_in_another_bucket_and_not_with_another_step() -> None:
+    def job(bucket: str, step: str) -> Any:
+        spec = {"components": {"comp-a": {"label": step}}, "defaultPipelineRoot": f"gs://{bucket}/root"}
+        request = CreatePipelineJobRequest(parent="projects/p-1/locations/l", pipeline_job={"pipeline_spec": spec})
+        return "PipelineService.CreatePipelineJob", request
+
+    assert noted(1, job("one", "x"), bucket="one") == noted(1, job("two", "x"), bucket="two")
+    assert noted(1, job("one", "x"), bucket="one") != noted(1, job("one", "y"), bucket="one")
