@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -22,25 +21,12 @@ import numpy as np
 import pandas as pd
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
+from limits import FAILED, say, seconds
 from localgcp.bigquery import Server, start
 from localgcp.bqml import Models
 
 warnings.simplefilter("ignore", PendingDeprecationWarning)
 PROJECT = "local-project"
-FAILED: list[str] = []
-
-
-def say(what: str, measured: float, limit: float, unit: str) -> None:
-    kept = measured <= limit
-    print(f"{what:<62} {measured:8.3f} {unit:<4} at most {limit:.3f}  {'kept' if kept else 'NOT KEPT'}", flush=True)
-    if not kept:
-        FAILED.append(what)
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def side_by_side(ours: Callable[[], Any], theirs: Callable[[], Any], times: int = 7) -> tuple[float, float]:

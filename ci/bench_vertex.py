@@ -22,26 +22,13 @@ import joblib
 import numpy as np
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform
+from limits import FAILED, say, seconds
 from localgcp import storage, vertex
 from sklearn.linear_model import LogisticRegression
 
-FAILED: list[str] = []
 BUCKET = "bench"
 IMAGE = "us-docker.pkg.dev/vertex-ai/prediction/sklearn-cpu.1-5:latest"
 CALLS, PARALLEL = 300, 50
-
-
-def say(what: str, measured: float, limit: float, unit: str) -> None:
-    kept = measured <= limit
-    print(f"{what:<62} {measured:8.3f} {unit:<4} at most {limit:.3f}  {'kept' if kept else 'NOT KEPT'}", flush=True)
-    if not kept:
-        FAILED.append(what)
-
-
-def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def init(server: vertex.Server, transport: str) -> None:

@@ -1,8 +1,9 @@
 """Compares what labs ask of Vertex AI with the requests.json beside each: the way of TARGET="vertex", and local runs.
 
 Compared is the journal's event `requests` of each lab's newest worked run (`labs run --rehearse`) and of its newest
-untouched learner's copy (`labs exercises`), whose reference answers ask the same. Arguments: slugs; none means every
-lab that has run. `--write` renews the files from the newest worked runs.
+untouched learner's copy (`labs exercises`), whose reference answers ask the same. Arguments: slugs,
+each of which must have both runs; none means every lab, as far as it has run. `--write` renews the files from the
+newest worked runs.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ def text(requests: list[Any]) -> str:
     return json.dumps(requests, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def differences(folder: Path) -> list[str]:
-    """What differs between the lab's file and each run there is, as lines of a diff."""
+def differences(folder: Path, must_have_run: bool) -> list[str]:
+    """What differs between the lab's file and each run, as lines of a diff; a missing run counts, too."""
     path = folder / "requests.json"
     golden = path.read_text(encoding="utf-8") if path.exists() else text([])
     lines = []
     for form in FORMS:
         found = asked(folder.name, form)
-        if found is not None:
+        if found is None and must_have_run:
+            lines.append(f"{folder.name}: there is no {form} run whose requests could be compared")
+        elif found is not None:
             names = (f"{folder.name}/requests.json", f"{form} run")
             lines += difflib.unified_diff(golden.splitlines(), text(found).splitlines(), *names, lineterm="", n=2)
     return lines
@@ -66,7 +69,7 @@ def main(arguments: list[str]) -> int:
     if "--write" in arguments:
         for folder in folders:
             write(folder)
-    faults = [line for folder in folders for line in differences(folder)]
+    faults = [line for folder in folders for line in differences(folder, bool(slugs))]
     print("\n".join(faults[:200]))
     requests = sum(len(asked(folder.name, "worked") or []) for folder in folders)
     print(f"{requests} requests of {len(folders)} labs, {len(faults)} lines differ from requests.json")

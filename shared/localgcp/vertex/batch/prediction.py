@@ -13,15 +13,16 @@ from google.cloud.aiplatform_v1.types import BatchPredictionJob, CompletionStats
 from google.protobuf import json_format
 from google.rpc import status_pb2
 
+from localgcp.vertex.background import Background, has_ended, must_have_ended, set_state
 from localgcp.vertex.batch.inputs import FILE_FORMATS, Conversion, Inputs, Instance, Row, Unreadable
 from localgcp.vertex.batch.outputs import Output, folder_name, output
 from localgcp.vertex.batch.tables import Tables, parts
 from localgcp.vertex.core import Core
 from localgcp.vertex.errors import VertexError, invalid, precondition, unimplemented
-from localgcp.vertex.generic import Resources, require, stamp
+from localgcp.vertex.generic import Resources
 from localgcp.vertex.jobs.execution import stopped
 from localgcp.vertex.jobs.places import Places
-from localgcp.vertex.messages import Message, copied, new_id, now, raw
+from localgcp.vertex.messages import Message, copied, new_id, raw
 from localgcp.vertex.models import Models
 from localgcp.vertex.serving.cache import Serving, is_container
 from localgcp.vertex.serving.container import Place
@@ -32,7 +33,6 @@ _SLOTS = 2
 # The service's default for manual_batch_tuning_parameters.batch_size.
 _BATCH = 64
 _MOST_PARTIAL_FAILURES = 20
-_TERMINAL = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
 
 
 @dataclass
@@ -49,6 +49,13 @@ class _Run:
     failed: int = 0
     first_error: str = ""
 
+    def cancel(self) -> None:
+        self.ended.set()
+
+    def abandon(self) -> None:
+        self.why = stopped("was stopped")
+        self.ended.set()
+
 
 class BatchPredictionJobs:
     """The batch prediction jobs of a server, and the threads that run them."""
@@ -57,13 +64,11 @@ class BatchPredictionJobs:
         self._core, self._serving, self._models = core, serving, models
         self._places = Places(core.buckets)
         verbs = ("Get", "List", "Delete")
-        self._resources = Resources(core, "JobService", "BatchPredictionJob", verbs, None, _has_ended)
+        self._resources = Resources(core, "JobService", "BatchPredictionJob", verbs, None, must_have_ended)
         self._slots = threading.Semaphore(_SLOTS)
-        self._lock = threading.Lock()
-        self._running: dict[str, tuple[_Run, threading.Thread]] = {}
+        self._background = Background[_Run](core)
         core.answers("JobService.CreateBatchPredictionJob")(self.create)
-        core.answers("JobService.CancelBatchPredictionJob")(self.cancel)
-        core.on_stop.append(self.stop)
+        core.answers("JobService.CancelBatchPredictionJob")(lambda request: self._background.cancel(request.name))
         self._fail_abandoned()
 
     def create(self, request: Message) -> Message:
@@ -76,34 +81,8 @@ class BatchPredictionJobs:
         job.state = JobState.JOB_STATE_PENDING
         job = self._resources.add(request.parent, job)
         run = _Run(job, model, conversion)
-        thread = threading.Thread(target=self._run, args=(run,), name=job.name, daemon=True)
-        with self._lock:
-            self._running[job.name] = run, thread
-        thread.start()
+        self._background.start(job.name, run, lambda: self._run(run))
         return job
-
-    def cancel(self, request: Message) -> None:
-        """Asks a job to end; one that has ended stays as it is. Raises VertexError when there is none."""
-
-        def change(job: Message) -> None:
-            if job.state.name not in _TERMINAL:
-                job.state = JobState.JOB_STATE_CANCELLING
-                stamp(job)
-
-        self._core.store.change(request.name, change)
-        with self._lock:
-            running = self._running.get(request.name)
-        if running is not None:
-            running[0].ended.set()
-
-    def stop(self) -> None:
-        with self._lock:
-            running = list(self._running.values())
-        for run, _ in running:
-            run.why = stopped("was stopped")
-            run.ended.set()
-        for _, thread in running:
-            thread.join()
 
     def _model(self, job: Message) -> Message:
         unmanaged = raw(job).HasField("unmanaged_container_model")
@@ -181,8 +160,6 @@ class BatchPredictionJobs:
             error = VertexError("INTERNAL", f"{type(problem).__name__}: {problem}")
         finally:
             self._finish(run, error, info, missing, time.monotonic() - began)
-            with self._lock:
-                self._running.pop(run.job.name, None)
 
     def _predict(self, run: _Run) -> tuple[Message | None, list[str]]:
         """Goes through the input. Gives the output_info and the files that could not be read. Raises VertexError."""
@@ -249,8 +226,7 @@ class BatchPredictionJobs:
     def _started(self, run: _Run) -> None:
         def change(job: Message) -> None:
             if job.state == JobState.JOB_STATE_PENDING:
-                job.state, job.start_time = JobState.JOB_STATE_RUNNING, now()
-                stamp(job)
+                set_state(job, "RUNNING")
 
         self._core.store.change(run.job.name, change)
 
@@ -264,7 +240,7 @@ class BatchPredictionJobs:
             state = "FAILED" if error is not None else "SUCCEEDED"
 
         def change(job: Message) -> None:
-            job.state, job.end_time = getattr(JobState, f"JOB_STATE_{state}"), now()
+            set_state(job, state, error)
             incomplete = 0 if state == "SUCCEEDED" else -1
             job.completion_stats = CompletionStats(
                 successful_count=run.succeeded, failed_count=run.failed, incomplete_count=incomplete
@@ -272,19 +248,17 @@ class BatchPredictionJobs:
             job.resources_consumed.replica_hours = seconds / 3600
             if info is not None:
                 job.output_info = info
-            if error is not None:
-                raw(job).error.CopyFrom(status_pb2.Status(code=error.grpc_code, message=error.message))
             for text in missing[:_MOST_PARTIAL_FAILURES]:
                 raw(job).partial_failures.append(status_pb2.Status(code=5, message=text))
-            stamp(job)
 
         self._core.store.change(run.job.name, change)
 
     def _fail_abandoned(self) -> None:
         """Jobs that an earlier server has left behind, which was killed."""
+        error = VertexError("ABORTED", stopped("was killed"))
         for job in self._core.store.of(BatchPredictionJob):
-            if job.state.name not in _TERMINAL:
-                self._core.store.change(job.name, _abandon)
+            if not has_ended(job):
+                self._core.store.change(job.name, lambda kept: set_state(kept, "FAILED", error))
 
 
 def _closed(run: _Run, results: Output) -> Message | None:
@@ -319,16 +293,3 @@ def _fail(run: _Run, results: Output, instance: Instance, error: str) -> None:
 
 def _machine(job: Message) -> str:
     return str(job.dedicated_resources.machine_spec.machine_type)
-
-
-def _abandon(job: Message) -> None:
-    job.state, job.end_time = JobState.JOB_STATE_FAILED, now()
-    raw(job).error.CopyFrom(status_pb2.Status(code=10, message=stopped("was killed")))
-    stamp(job)
-
-
-def _has_ended(job: Message) -> None:
-    require(
-        job.state.name in _TERMINAL,
-        f"Job '{job.name}' is {job.state.name.removeprefix('JOB_STATE_')}; cancel it before it is deleted.",
-    )

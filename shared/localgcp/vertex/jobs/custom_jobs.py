@@ -8,20 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from google.cloud.aiplatform_v1.types import CustomJob, JobState
-from google.rpc import status_pb2
 
+from localgcp.vertex.background import Background, has_ended, must_have_ended, set_state
 from localgcp.vertex.core import Core
-from localgcp.vertex.errors import Violation, invalid_fields, unimplemented
-from localgcp.vertex.generic import Resources, require, stamp
+from localgcp.vertex.errors import VertexError, Violation, invalid_fields, unimplemented
+from localgcp.vertex.generic import Resources
 from localgcp.vertex.jobs.environment import has_task
-from localgcp.vertex.jobs.execution import Execution, Outcome, failed, stopped
+from localgcp.vertex.jobs.execution import Execution, stopped
 from localgcp.vertex.jobs.places import Places
-from localgcp.vertex.messages import Message, copied, now, raw
+from localgcp.vertex.messages import Message, copied, raw
 
 # So many jobs run at once; the others stay PENDING, as they do when the service has no machine.
 SLOTS = 8
 _POOLS = 4
-_TERMINAL = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED", "JOB_STATE_EXPIRED"}
 _IMAGE = re.compile(r"[a-z0-9]+([._:/-]+[a-zA-Z0-9_]+)*(@sha256:[0-9a-f]{64})?")
 # What the SDK makes of a local script for an image that is not prebuilt.
 _INSTALLS = re.compile(r"\bpip3? install\b")
@@ -37,13 +36,11 @@ class CustomJobs:
 
     def __init__(self, core: Core) -> None:
         self._core, self.places = core, Places(core.buckets)
-        self._resources = Resources(core, "JobService", "CustomJob", ("Get", "List", "Delete"), None, _has_ended)
+        self._resources = Resources(core, "JobService", "CustomJob", ("Get", "List", "Delete"), None, must_have_ended)
         self._slots = threading.Semaphore(SLOTS)
-        self._running: dict[str, tuple[Execution, threading.Thread]] = {}
-        self._lock = threading.Lock()
+        self._background = Background[Execution](core)
         core.answers("JobService.CreateCustomJob")(lambda request: self.launch(request.custom_job))
         core.answers("JobService.CancelCustomJob")(lambda request: self.cancel(request.name))
-        core.on_stop.append(self.stop)
         self._fail_abandoned()
 
     def logs(self, name: str) -> Path:
@@ -58,34 +55,12 @@ class CustomJobs:
         job = self._resources.add(self._core.parent, job)
         work = self._core.folder / "work" / job.name.rpartition("/")[2]
         execution = Execution(job.name, job.job_spec, self.places, self.logs(job.name), work, self._core.reached)
-        thread = threading.Thread(target=self._run, args=(execution, watcher), name=job.name, daemon=True)
-        with self._lock:
-            self._running[job.name] = execution, thread
-        thread.start()
+        self._background.start(job.name, execution, lambda: self._run(execution, watcher))
         return job
 
     def cancel(self, name: str) -> None:
         """Asks a job to end; one that has ended stays as it is. Raises VertexError when there is none."""
-
-        def change(job: Message) -> None:
-            if job.state.name not in _TERMINAL:
-                job.state = JobState.JOB_STATE_CANCELLING
-                stamp(job)
-
-        self._core.store.change(name, change)
-        with self._lock:
-            running = self._running.get(name)
-        if running is not None:
-            running[0].cancel()
-
-    def stop(self) -> None:
-        """Ends every job's processes and says so in the jobs."""
-        with self._lock:
-            running = list(self._running.values())
-        for execution, _ in running:
-            execution.abandon()
-        for _, thread in running:
-            thread.join()
+        self._background.cancel(name)
 
     def check(self, spec: Message) -> None:
         """Raises VertexError for a CustomJobSpec that the service refuses, or that cannot be run here."""
@@ -127,39 +102,25 @@ class CustomJobs:
             raise unimplemented(what, "install them here before, and use a prebuilt image or a command without pip")
 
     def _run(self, execution: Execution, watcher: Watcher | None) -> None:
-        try:
-            while not self._slots.acquire(timeout=0.1):
-                if execution.cancelled:
-                    break
-            else:
-                try:
-                    if not execution.cancelled:
-                        self._change(execution.name, "RUNNING", None, watcher)
-                    self._finish(execution, watcher)
-                finally:
-                    self._slots.release()
+        while not self._slots.acquire(timeout=0.1):
+            if execution.cancelled:
+                self._finish(execution, watcher)
                 return
+        try:
+            if not execution.cancelled:
+                self._change(execution.name, "RUNNING", None, watcher)
             self._finish(execution, watcher)
         finally:
-            with self._lock:
-                self._running.pop(execution.name, None)
+            self._slots.release()
 
     def _finish(self, execution: Execution, watcher: Watcher | None) -> None:
         outcome = execution.run()
-        self._change(execution.name, outcome.state, outcome, watcher)
+        self._change(execution.name, outcome.state, outcome.error, watcher)
 
-    def _change(self, name: str, state: str, outcome: Outcome | None, watcher: Watcher | None) -> None:
+    def _change(self, name: str, state: str, error: VertexError | None, watcher: Watcher | None) -> None:
         def change(job: Message) -> None:
-            if outcome is None and job.state == JobState.JOB_STATE_CANCELLING:
-                return
-            job.state = getattr(JobState, f"JOB_STATE_{state}")
-            stamp(job)
-            if outcome is None:
-                job.start_time = now()
-            else:
-                job.end_time = now()
-            if outcome is not None and outcome.error is not None:
-                raw(job).error.CopyFrom(status_pb2.Status(code=outcome.error.grpc_code, message=str(outcome.error)))
+            if state != "RUNNING" or job.state != JobState.JOB_STATE_CANCELLING:
+                set_state(job, state, error)
 
         job = self._core.store.change(name, change)
         if watcher is not None:
@@ -168,12 +129,5 @@ class CustomJobs:
     def _fail_abandoned(self) -> None:
         """Jobs that an earlier server has left behind, which was killed."""
         for job in self._core.store.of(CustomJob):
-            if job.state.name not in _TERMINAL:
-                self._change(job.name, "FAILED", failed(stopped("was killed"), "ABORTED"), None)
-
-
-def _has_ended(job: Message) -> None:
-    require(
-        job.state.name in _TERMINAL,
-        f"Job '{job.name}' is {job.state.name.removeprefix('JOB_STATE_')}; cancel it before it is deleted.",
-    )
+            if not has_ended(job):
+                self._change(job.name, "FAILED", VertexError("ABORTED", stopped("was killed")), None)

@@ -8,17 +8,17 @@ from google.cloud.aiplatform_v1.types import CustomJob, CustomJobSpec, PipelineS
 from google.protobuf import json_format, struct_pb2
 from google.rpc import status_pb2
 
+from localgcp.vertex.background import has_ended, must_have_ended, set_state
 from localgcp.vertex.core import Core
 from localgcp.vertex.errors import VertexError, invalid, unimplemented
-from localgcp.vertex.generic import Resources, require, stamp
+from localgcp.vertex.generic import Resources
 from localgcp.vertex.jobs.custom_jobs import CustomJobs
 from localgcp.vertex.jobs.execution import stopped
-from localgcp.vertex.messages import Message, copied, now, raw
+from localgcp.vertex.messages import Message, copied, raw
 
 if TYPE_CHECKING:
     from localgcp.vertex.models import Models
 
-_TERMINAL = {"PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CANCELLED"}
 _BACKING = "backingCustomJob"
 
 
@@ -28,7 +28,7 @@ class TrainingPipelines:
     def __init__(self, core: Core, jobs: CustomJobs, models: Models) -> None:
         self._core, self._jobs, self._models = core, jobs, models
         verbs = ("Get", "List", "Delete")
-        self._resources = Resources(core, "PipelineService", "TrainingPipeline", verbs, None, _has_ended)
+        self._resources = Resources(core, "PipelineService", "TrainingPipeline", verbs, None, must_have_ended)
         core.answers("PipelineService.CreateTrainingPipeline")(self.create)
         core.answers("PipelineService.CancelTrainingPipeline")(self.cancel)
         self._fail_abandoned()
@@ -51,7 +51,7 @@ class TrainingPipelines:
 
     def cancel(self, request: Message) -> None:
         pipeline = self._core.store.get(request.name)
-        if pipeline.state.name not in _TERMINAL:
+        if not has_ended(pipeline):
             self._jobs.cancel(_backing(pipeline))
 
     def _follow(self, name: str, job: Message) -> None:
@@ -66,12 +66,7 @@ class TrainingPipelines:
                 state, error = "FAILED", status_pb2.Status(code=problem.grpc_code, message=problem.message)
 
         def change(pipeline: Message) -> None:
-            pipeline.state = getattr(PipelineState, f"PIPELINE_STATE_{state}")
-            stamp(pipeline)
-            if state == "RUNNING":
-                pipeline.start_time = now()
-            if pipeline.state.name in _TERMINAL:
-                pipeline.end_time = now()
+            set_state(pipeline, state)
             if error is not None:
                 raw(pipeline).error.CopyFrom(error)
             if model is not None:
@@ -95,9 +90,10 @@ class TrainingPipelines:
         return self._models.register(model, pipeline.model_id, pipeline.parent_model)
 
     def _fail_abandoned(self) -> None:
+        error = VertexError("ABORTED", stopped("was killed"))
         for pipeline in self._core.store.of(TrainingPipeline):
-            if pipeline.state.name not in _TERMINAL:
-                self._core.store.change(pipeline.name, _fail)
+            if not has_ended(pipeline):
+                self._core.store.change(pipeline.name, lambda kept: set_state(kept, "FAILED", error))
 
 
 def _spec(pipeline: Message) -> Message:
@@ -134,13 +130,3 @@ def _set_backing(pipeline: Message, name: str) -> None:
 
 def _backing(pipeline: Message) -> str:
     return str(json_format.MessageToDict(raw(pipeline).training_task_metadata)[_BACKING])
-
-
-def _fail(pipeline: Message) -> None:
-    pipeline.state, pipeline.end_time = PipelineState.PIPELINE_STATE_FAILED, now()
-    stamp(pipeline)
-    raw(pipeline).error.CopyFrom(status_pb2.Status(code=10, message=stopped("was killed")))
-
-
-def _has_ended(pipeline: Message) -> None:
-    require(pipeline.state.name in _TERMINAL, f"Pipeline '{pipeline.name}' has not ended; cancel it first.")

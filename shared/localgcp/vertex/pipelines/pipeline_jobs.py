@@ -16,12 +16,12 @@ from google.cloud.aiplatform_v1.types import (
     PipelineState,
     PipelineTaskDetail,
 )
-from google.rpc import status_pb2
 
+from localgcp.vertex.background import Background, has_ended, must_have_ended, set_state
 from localgcp.vertex.core import Core
 from localgcp.vertex.errors import VertexError, Violation, invalid, invalid_fields, not_found, unimplemented
-from localgcp.vertex.generic import Resources, require, stamp
-from localgcp.vertex.jobs.execution import Outcome, failed, stopped
+from localgcp.vertex.generic import Resources, stamp
+from localgcp.vertex.jobs.execution import failed, stopped
 from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.messages import Message, copied, new_id, now, raw
 from localgcp.vertex.metadata.service import Metadata
@@ -34,7 +34,6 @@ from localgcp.vertex.values import from_value
 # So many pipelines run at once; the others stay PENDING.
 SLOTS = 4
 _MOST_AT_ONCE = 32
-_TERMINAL = {"PIPELINE_STATE_SUCCEEDED", "PIPELINE_STATE_FAILED", "PIPELINE_STATE_CANCELLED"}
 _ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 
 
@@ -43,16 +42,14 @@ class PipelineJobs:
 
     def __init__(self, core: Core, metadata: Metadata) -> None:
         self._core, self._metadata, self._places = core, metadata, Places(core.buckets)
-        self._resources = Resources(core, "PipelineService", "PipelineJob", ("List", "Delete"), None, _has_ended)
+        self._resources = Resources(core, "PipelineService", "PipelineJob", ("List", "Delete"), None, must_have_ended)
         self._slots = threading.Semaphore(SLOTS)
-        self._running: dict[str, tuple[Run, threading.Thread]] = {}
-        self._lock = threading.Lock()
+        self._background = Background[Run](core)
         core.answers("PipelineService.GetPipelineJob")(self.get)
         core.answers("PipelineService.CreatePipelineJob")(self.create)
         core.answers("PipelineService.CancelPipelineJob")(lambda request: self.cancel(request.name))
         core.answers("PipelineService.BatchCancelPipelineJobs")(self.cancel_all)
         core.answers("PipelineService.BatchDeletePipelineJobs")(self.delete_all)
-        core.on_stop.append(self.stop)
         self._fail_abandoned()
 
     def create(self, request: Message) -> Message:
@@ -78,17 +75,7 @@ class PipelineJobs:
 
     def cancel(self, name: str) -> None:
         """Asks a job to end; one that has ended stays as it is. Raises VertexError when there is none."""
-
-        def change(job: Message) -> None:
-            if job.state.name not in _TERMINAL:
-                job.state = PipelineState.PIPELINE_STATE_CANCELLING
-                stamp(job)
-
-        self._core.store.change(name, change)
-        with self._lock:
-            running = self._running.get(name)
-        if running is not None:
-            running[0].cancel()
+        self._background.cancel(name)
 
     def cancel_all(self, request: Message) -> Message:
         """Cancels several, all or none."""
@@ -102,19 +89,10 @@ class PipelineJobs:
         with self._core.store.lock:
             jobs = self._all_there(request)
             for job in jobs:
-                _has_ended(job)
+                must_have_ended(job)
             for job in jobs:
                 self._core.store.delete(job.name)
         return BatchDeletePipelineJobsResponse(pipeline_jobs=jobs)
-
-    def stop(self) -> None:
-        """Ends every run's processes and says so in the jobs."""
-        with self._lock:
-            running = list(self._running.values())
-        for run, _ in running:
-            run.abandon()
-        for _, thread in running:
-            thread.join()
 
     def _plan(self, job: Message, spec: specs.Spec, name: str, identifier: str) -> dict[str, Any]:
         """What the runner needs. Raises VertexError."""
@@ -171,29 +149,22 @@ class PipelineJobs:
         logs = self._logs(identifier)
         run = Run(name, plan, self._core.folder / "work" / identifier, logs, self._core.reached)
         progress = Progress(self._core, name, lineage, logs)
-        thread = threading.Thread(target=self._run, args=(run, progress), name=name, daemon=True)
-        with self._lock:
-            self._running[name] = run, thread
-        thread.start()
+        self._background.start(name, run, lambda: self._run(run, progress))
 
     def _logs(self, identifier: str) -> Path:
         return self._core.folder / "logs" / identifier
 
     def _run(self, run: Run, progress: Progress) -> None:
-        try:
-            while not self._slots.acquire(timeout=0.1):
-                if run.cancelled:
-                    self._finish(run, progress)
-                    return
-            try:
-                if not run.cancelled:
-                    self._core.store.change(run.name, _set_running)
+        while not self._slots.acquire(timeout=0.1):
+            if run.cancelled:
                 self._finish(run, progress)
-            finally:
-                self._slots.release()
+                return
+        try:
+            if not run.cancelled:
+                self._core.store.change(run.name, _set_running)
+            self._finish(run, progress)
         finally:
-            with self._lock:
-                self._running.pop(run.name, None)
+            self._slots.release()
 
     def _finish(self, run: Run, progress: Progress) -> None:
         try:
@@ -204,7 +175,7 @@ class PipelineJobs:
             outcome = failed("\n".join([progress.error, *progress.failures]), "FAILED_PRECONDITION")
         why = str(outcome.error) if outcome.error is not None else ""
         progress.close("CANCELLED" if outcome.state == "CANCELLED" else "FAILED", why)
-        self._core.store.change(run.name, lambda job: _set_ended(job, outcome))
+        self._core.store.change(run.name, lambda job: set_state(job, outcome.state, outcome.error))
 
     def _with_contexts(self, job: Message) -> Message:
         """The contexts as they are now: an experiment may have become a parent of the run."""
@@ -221,10 +192,10 @@ class PipelineJobs:
 
     def _fail_abandoned(self) -> None:
         """Jobs that an earlier server has left behind, which was killed."""
-        outcome = failed(stopped("was killed"), "ABORTED")
+        error = VertexError("ABORTED", stopped("was killed"))
         for job in self._core.store.of(PipelineJob):
-            if job.state.name not in _TERMINAL:
-                job = self._core.store.change(job.name, lambda kept: _set_abandoned(kept, outcome))
+            if not has_ended(job):
+                job = self._core.store.change(job.name, lambda kept: _set_abandoned(kept, error))
                 for detail in job.job_detail.task_details:
                     if detail.execution and detail.execution.state == Execution.State.RUNNING:
                         self._metadata.change(detail.execution.name, _set_failed)
@@ -242,15 +213,8 @@ def _set_running(job: Message) -> None:
     stamp(job)
 
 
-def _set_ended(job: Message, outcome: Outcome) -> None:
-    job.state, job.end_time = getattr(PipelineState, f"PIPELINE_STATE_{outcome.state}"), now()
-    stamp(job)
-    if outcome.error is not None:
-        raw(job).error.CopyFrom(_status(outcome.error))
-
-
-def _set_abandoned(job: Message, outcome: Outcome) -> None:
-    _set_ended(job, outcome)
+def _set_abandoned(job: Message, error: VertexError) -> None:
+    set_state(job, "FAILED", error)
     for detail in job.job_detail.task_details:
         if detail.state == PipelineTaskDetail.State.RUNNING:
             detail.state, detail.end_time = PipelineTaskDetail.State.FAILED, now()
@@ -259,12 +223,3 @@ def _set_abandoned(job: Message, outcome: Outcome) -> None:
 
 def _set_failed(execution: Message) -> None:
     execution.state = Execution.State.FAILED
-
-
-def _status(error: VertexError) -> status_pb2.Status:
-    return status_pb2.Status(code=error.grpc_code, message=str(error))
-
-
-def _has_ended(job: Message) -> None:
-    state = job.state.name.removeprefix("PIPELINE_STATE_")
-    require(job.state.name in _TERMINAL, f"PipelineJob '{job.name}' is {state}; cancel it before it is deleted.")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-
 from google.cloud.aiplatform_v1.types import HyperparameterTuningJob, JobState, Trial
-from google.rpc import status_pb2
 
+from localgcp.vertex.background import Background, has_ended, must_have_ended, set_state
 from localgcp.vertex.core import Core
 from localgcp.vertex.errors import VertexError, Violation, invalid_fields
-from localgcp.vertex.generic import Resources, require, stamp
+from localgcp.vertex.generic import Resources
 from localgcp.vertex.jobs.custom_jobs import CustomJobs
-from localgcp.vertex.jobs.execution import Outcome, failed, stopped
+from localgcp.vertex.jobs.execution import stopped
 from localgcp.vertex.jobs.tuning import checks
 from localgcp.vertex.jobs.tuning.search import require_vizier
 from localgcp.vertex.jobs.tuning.tuning_run import TuningRun
-from localgcp.vertex.messages import Message, copied, now, raw
+from localgcp.vertex.messages import Message, copied, now
 
-_TERMINAL = {"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
 _OVER = (Trial.State.SUCCEEDED, Trial.State.INFEASIBLE)
 
 
@@ -27,12 +24,10 @@ class TuningJobs:
     def __init__(self, core: Core, jobs: CustomJobs) -> None:
         self._core, self._jobs = core, jobs
         verbs = ("Get", "List", "Delete")
-        self._resources = Resources(core, "JobService", "HyperparameterTuningJob", verbs, None, _has_ended)
-        self._running: dict[str, tuple[TuningRun, threading.Thread]] = {}
-        self._lock = threading.Lock()
+        self._resources = Resources(core, "JobService", "HyperparameterTuningJob", verbs, None, must_have_ended)
+        self._background = Background[TuningRun](core)
         core.answers("JobService.CreateHyperparameterTuningJob")(self.create)
-        core.answers("JobService.CancelHyperparameterTuningJob")(self.cancel)
-        core.on_stop.append(self.stop)
+        core.answers("JobService.CancelHyperparameterTuningJob")(lambda request: self._background.cancel(request.name))
         self._fail_abandoned()
 
     def create(self, request: Message) -> Message:
@@ -45,32 +40,8 @@ class TuningJobs:
         job = self._resources.add(request.parent, job)
         folder = self._core.folder / "tuning" / job.name.rpartition("/")[2]
         run = TuningRun(self._core.store, self._jobs, job, folder)
-        thread = threading.Thread(target=self._run, args=(run,), name=job.name, daemon=True)
-        with self._lock:
-            self._running[job.name] = run, thread
-        thread.start()
+        self._background.start(job.name, run, lambda: self._run(run))
         return job
-
-    def cancel(self, request: Message) -> None:
-        def change(job: Message) -> None:
-            if job.state.name not in _TERMINAL:
-                job.state = JobState.JOB_STATE_CANCELLING
-                stamp(job)
-
-        self._core.store.change(request.name, change)
-        with self._lock:
-            running = self._running.get(request.name)
-        if running is not None:
-            running[0].cancel()
-
-    def stop(self) -> None:
-        """Ends every job's trials and says so in the jobs."""
-        with self._lock:
-            running = list(self._running.values())
-        for run, _ in running:
-            run.abandon()
-        for _, thread in running:
-            thread.join()
 
     def _check_trial_job(self, spec: Message) -> None:
         try:
@@ -82,26 +53,14 @@ class TuningJobs:
             raise invalid_fields(*named) from None
 
     def _run(self, run: TuningRun) -> None:
-        try:
-            self._change(run.name, "RUNNING", None)
-            outcome = run.run()
-            self._change(run.name, outcome.state, outcome)
-        finally:
-            with self._lock:
-                self._running.pop(run.name, None)
+        self._change(run.name, "RUNNING", None)
+        outcome = run.run()
+        self._change(run.name, outcome.state, outcome.error)
 
-    def _change(self, name: str, state: str, outcome: Outcome | None) -> None:
+    def _change(self, name: str, state: str, error: VertexError | None) -> None:
         def change(job: Message) -> None:
-            if outcome is None and job.state == JobState.JOB_STATE_CANCELLING:
-                return
-            job.state = getattr(JobState, f"JOB_STATE_{state}")
-            stamp(job)
-            if outcome is None:
-                job.start_time = now()
-            else:
-                job.end_time = now()
-            if outcome is not None and outcome.error is not None:
-                raw(job).error.CopyFrom(status_pb2.Status(code=outcome.error.grpc_code, message=str(outcome.error)))
+            if state != "RUNNING" or job.state != JobState.JOB_STATE_CANCELLING:
+                set_state(job, state, error)
 
         self._core.store.change(name, change)
 
@@ -109,18 +68,13 @@ class TuningJobs:
         """Jobs that an earlier server has left behind, which was killed."""
         why = stopped("was killed")
         for job in self._core.store.of(HyperparameterTuningJob):
-            if job.state.name in _TERMINAL:
+            if has_ended(job):
                 continue
             self._core.store.change(job.name, lambda kept: _end_trials(kept, why))
-            self._change(job.name, "FAILED", failed(why, "ABORTED"))
+            self._change(job.name, "FAILED", VertexError("ABORTED", why))
 
 
 def _end_trials(job: Message, why: str) -> None:
     for trial in job.trials:
         if trial.state not in _OVER:
             trial.state, trial.infeasible_reason, trial.end_time = Trial.State.INFEASIBLE, why, now()
-
-
-def _has_ended(job: Message) -> None:
-    state = job.state.name.removeprefix("JOB_STATE_")
-    require(job.state.name in _TERMINAL, f"Job '{job.name}' is {state}; cancel it before it is deleted.")
