@@ -222,7 +222,19 @@ def compare(session: nox.Session, notebooks: list[str]) -> None:
     if notebooks:
         # One process for each notebook (loadfile): its cells share a kernel. --nbval-lax leaves untagged cells alone.
         session.run(
-            *(python("core"), "-m", "pytest", "-c", "ci/nbval.ini", "--rootdir", ".", "--nbval-lax"),
+            *(
+                labs(),
+                "warm",
+                "--",
+                python("core"),
+                "-m",
+                "pytest",
+                "-c",
+                "ci/nbval.ini",
+                "--rootdir",
+                ".",
+                "--nbval-lax",
+            ),
             *("-n", "2", "--dist", "loadfile", "--nbval-sanitize-with", "ci/sanitize.cfg", *notebooks),
             env={"LABKIT_HEADLESS": "1"},
         )

@@ -22,6 +22,9 @@ out = Console(width=None if sys.stdout.isatty() else 200)
 Slugs = Annotated[list[str] | None, typer.Argument(help="Names of labs; none means all.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="The lab's SEED; none leaves the stored one.")]
 Jobs = Annotated[int | None, typer.Option(help="Labs at once; none means one for each core.")]
+Cold = Annotated[
+    bool, typer.Option("--cold", help="Fresh kernels, as learners have; else forked from one with the imports.")
+]
 Shard = Annotated[str, typer.Option(help="Only part i of n of the labs, as i/n.")]
 
 
@@ -180,11 +183,12 @@ def run(
     results: Annotated[
         Path | None, typer.Option(help="A folder for notebook, journal and outcome of each lab.")
     ] = None,
+    cold: Cold = False,
 ) -> None:
     """Runs worked labs headless and prints their claims; every listed wrong answer is tried as well."""
     from labkit.runner.commands import run_labs
 
-    _exit(run_labs(slugs or [], seed, parameter or [], jobs, shard, cell_seconds, lab_seconds, rehearse, results))
+    _exit(run_labs(slugs or [], seed, parameter or [], jobs, shard, cell_seconds, lab_seconds, rehearse, results, cold))
 
 
 @app.command()
@@ -209,11 +213,13 @@ def submit(
 
 @app.command()
 @one_line_errors
-def exercises(slugs: Slugs = None, seed: Seed = None, jobs: Jobs = None, shard: Shard = "1/1") -> None:
+def exercises(
+    slugs: Slugs = None, seed: Seed = None, jobs: Jobs = None, shard: Shard = "1/1", cold: Cold = False
+) -> None:
     """Runs the untouched learner's copies: nothing may raise, every exercise must be "not attempted"."""
     from labkit.runner.commands import run_untouched
 
-    _exit(run_untouched(slugs or [], seed, jobs, shard))
+    _exit(run_untouched(slugs or [], seed, jobs, shard, cold))
 
 
 @app.command()
@@ -224,6 +230,7 @@ def ablate(
     jobs: Jobs = None,
     shard: Shard = "1/1",
     changed: Annotated[str, typer.Option(help="Only labs whose folder differs from this git revision.")] = "",
+    cold: Cold = False,
 ) -> None:
     """Runs labs with the effect switched off; fails unless a claim fails."""
     from labkit.runner.commands import changed_labs, run_ablations
@@ -233,7 +240,20 @@ def ablate(
         if not slugs:
             print(f"no lab differs from {changed}")
             return
-    _exit(run_ablations(slugs or [], seed, jobs, shard))
+    _exit(run_ablations(slugs or [], seed, jobs, shard, cold))
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+@one_line_errors
+def warm(command: Annotated[list[str], typer.Argument(help="A command and its arguments, after --.")]) -> None:
+    """Runs a command that starts kernels of the labs, such as nbval, with warm ones."""
+    import subprocess
+
+    from labkit.runner.commands import chosen, worth_warming
+    from labkit.runner.warm.kernels import warm_kernels
+
+    with warm_kernels(worth_warming(lab.slug for lab in chosen([]))):
+        raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
 @app.command()

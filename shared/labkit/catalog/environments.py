@@ -15,11 +15,15 @@ from labkit.catalog.places import home
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment: its lock, its virtual environment, and the name its Jupyter kernel shows ("" for none)."""
+    """One environment: its lock, its virtual environment, and the name its Jupyter kernel shows ("" for none).
+
+    `warm`: the modules that its fork server imports.
+    """
 
     name: str
     kernel: str
     platforms: tuple[str, ...]
+    warm: tuple[str, ...] = ()
 
     @property
     def kernel_name(self) -> str:
@@ -51,7 +55,9 @@ def environments() -> dict[str, Environment]:
     """All environments by name."""
     declared = tomllib.loads((home() / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["labs"]["environments"]
     return {
-        name: Environment(name, fields.get("kernel", ""), tuple(fields.get("platforms", ())))
+        name: Environment(
+            name, fields.get("kernel", ""), tuple(fields.get("platforms", ())), tuple(fields.get("warm", ()))
+        )
         for name, fields in declared.items()
     }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from labkit.catalog import LabError
 from labkit.catalog.collection import LabFolder, find_lab, lab_folders, read_labs
-from labkit.catalog.environments import environments
+from labkit.catalog.environments import Environment, environments
 from labkit.catalog.places import home
 from labkit.runner import exercises
 from labkit.runner.build import build_notebook, stored, write_notebook
@@ -19,6 +20,7 @@ from labkit.runner.health import record
 from labkit.runner.parameters import checked, from_command_line, read_parameters
 from labkit.runner.results import keep_result, prepare_results
 from labkit.runner.schedule import default_jobs, run_all, run_folder, shard
+from labkit.runner.warm.kernels import warm_kernels
 
 
 def chosen(slugs: Sequence[str], part: str = "1/1") -> list[LabFolder]:
@@ -54,7 +56,15 @@ def changed_labs(revision: str) -> list[str]:
     return sorted({there[parent] for path in paths for parent in path.parents if parent in there})
 
 
-def _run_each(runs: list[Run], kind: str, jobs: int | None, judged: Callable[[Result], list[str]]) -> int:
+def worth_warming(slugs: Iterable[str]) -> list[Environment]:
+    """The environments with at least two of these runs: a server imports what one cold kernel would."""
+    counted = Counter(find_lab(slug).card.environment for slug in slugs)
+    return [environments()[name] for name, count in counted.items() if count > 1]
+
+
+def _run_each(
+    runs: list[Run], kind: str, jobs: int | None, judged: Callable[[Result], list[str]], cold: bool = False
+) -> int:
     """Runs, prints each result as soon as it is there, and counts those with a fault."""
     failed = []
 
@@ -65,7 +75,8 @@ def _run_each(runs: list[Run], kind: str, jobs: int | None, judged: Callable[[Re
         if faults:
             failed.append(result.run.slug)
 
-    run_all(runs, jobs or default_jobs(), finished)
+    with warm_kernels([] if cold else worth_warming(run.slug for run in runs)):
+        run_all(runs, jobs or default_jobs(), finished)
     print(
         f"{kind}: {len(runs) - len(failed)} passed, {len(failed)} failed" + (f": {', '.join(failed)}" if failed else "")
     )
@@ -98,11 +109,13 @@ def run_labs(
     lab_seconds: int,
     rehearse: bool = False,
     results: Path | None = None,
+    cold: bool = False,
 ) -> int:
     """Runs the worked labs; a lab fails when a cell or claim does, or an exercise misjudges an answer.
 
     `rehearse`: labs whose card names a service of Vertex AI go the way of TARGET="vertex", on this machine.
     `results`: a folder in which each lab's outcome is kept, too, as <slug>/ (see `results`).
+    `cold`: each kernel imports for itself, as a learner's does.
     """
     if results is not None:
         prepare_results(results)
@@ -121,14 +134,14 @@ def run_labs(
             keep_result(result, found, results)
         return found
 
-    return _run_each(runs, "run", jobs, faults)
+    return _run_each(runs, "run", jobs, faults, cold)
 
 
 def _worked_faults(result: Result) -> list[str]:
     return [result.error] if result.error else exercises.worked_faults(result)
 
 
-def run_untouched(slugs: Sequence[str], seed: int | None, jobs: int | None, part: str) -> int:
+def run_untouched(slugs: Sequence[str], seed: int | None, jobs: int | None, part: str, cold: bool = False) -> int:
     """Runs the learner's copies as they are handed out."""
     runs = [
         Run(lab.slug, run_folder(lab.slug, LEARNER), LEARNER, {} if seed is None else {"SEED": seed})
@@ -138,10 +151,10 @@ def run_untouched(slugs: Sequence[str], seed: int | None, jobs: int | None, part
     def faults(result: Result) -> list[str]:
         return [result.error] if result.error else exercises.untouched_faults(result)
 
-    return _run_each(runs, "untouched learner's copy", jobs, faults)
+    return _run_each(runs, "untouched learner's copy", jobs, faults, cold)
 
 
-def run_ablations(slugs: Sequence[str], seed: int | None, jobs: int | None, part: str) -> int:
+def run_ablations(slugs: Sequence[str], seed: int | None, jobs: int | None, part: str, cold: bool = False) -> int:
     """Runs with the effect switched off; a lab passes when a claim fails."""
     runs = []
     for lab in chosen(slugs, part):
@@ -153,11 +166,14 @@ def run_ablations(slugs: Sequence[str], seed: int | None, jobs: int | None, part
         fault = exercises.ablation_fault(result)
         return [fault] if fault else []
 
-    return _run_each(runs, "ablation", jobs, faults)
+    return _run_each(runs, "ablation", jobs, faults, cold)
 
 
 def build_labs(slugs: Sequence[str]) -> int:
-    """Executes with the stored parameters and writes lab.ipynb; a lab that fails keeps its old notebook."""
+    """Executes with the stored parameters and writes lab.ipynb; a lab that fails keeps its old notebook.
+
+    Always in a cold kernel, as a learner's: nbval then compares it with what a warm one gives.
+    """
     runs = [Run(lab.slug, run_folder(lab.slug, "build")) for lab in chosen(slugs)]
 
     def built(result: Result) -> list[str]:
@@ -168,4 +184,4 @@ def build_labs(slugs: Sequence[str]) -> int:
         shutil.rmtree(result.run.folder / "files", ignore_errors=True)
         return []
 
-    return _run_each(runs, "build", 1 if len(runs) == 1 else None, built)
+    return _run_each(runs, "build", 1 if len(runs) == 1 else None, built, cold=True)

@@ -25,6 +25,7 @@ from labkit.lesson.journal import read_journal
 from labkit.runner.build import build_notebook, write_notebook
 from labkit.runner.learner import learner_copy
 from labkit.runner.memory import PeakMemory
+from labkit.runner.warm.kernels import warm_pids
 
 WORKED, LEARNER = "worked", "learner"
 
@@ -76,7 +77,7 @@ def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells:
     limit = _Limit(run, len(notebook.cells), progress)
     start, error = time.monotonic(), ""
     with (
-        PeakMemory() as memory,
+        PeakMemory(others=warm_pids) as memory,
         _environment(run, journal),
         _output_to(run.folder / "kernel.log"),
         # Sockets in a folder that only this user reads, instead of TCP ports that anyone here can reach. Not in the

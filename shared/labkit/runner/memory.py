@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psutil
@@ -15,8 +16,9 @@ class PeakMemory:
     resident set size is taken, which counts it in each.
     """
 
-    def __init__(self, interval: float = 0.2) -> None:
-        self.interval = interval
+    def __init__(self, interval: float = 0.2, others: Callable[[], Iterable[int]] = list) -> None:
+        """`others`: process ids that count as children, too."""
+        self.interval, self.others = interval, others
         self.peak = 0.0
         self._seen: set[psutil.Process] = set()
         self._stop = threading.Event()
@@ -46,9 +48,19 @@ class PeakMemory:
 
     def _watch(self) -> None:
         while not self._stop.wait(self.interval):
-            children = psutil.Process().children(recursive=True)
+            children = self._children()
             self._seen.update(children)
             self.peak = max(self.peak, sum(_bytes(child) for child in children) / 2**20)
+
+    def _children(self) -> set[psutil.Process]:
+        found = set(psutil.Process().children(recursive=True))
+        for pid in self.others():
+            try:
+                other = psutil.Process(pid)
+                found |= {other, *other.children(recursive=True)}
+            except psutil.Error:
+                continue
+        return found
 
 
 def _bytes(process: psutil.Process) -> int:
