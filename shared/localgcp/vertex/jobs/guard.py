@@ -63,20 +63,23 @@ def _descendants() -> list[int]:
     return found
 
 
-def _kill_all(child: int) -> None:
-    """Ends the command's group and, where the system tells, all that has left it."""
+def _kill_all(child: int) -> dict[int, int]:
+    """Ends the command's group and, where the system tells, all that has left it; returns what has ended meanwhile."""
+    ended: dict[int, int] = {}
     _send(child, signal.SIGKILL)
     for _ in range(50):
         left = _descendants() if _LINUX else []
         if not left:
-            return
+            break
         for process in left:
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        _reap()
+        # The command itself may be among them: who drops its status waits for it forever.
+        ended |= _reap()
         time.sleep(0.01)
+    return ended
 
 
 def _send(group: int, number: int) -> None:
@@ -111,13 +114,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: asked.append(time.monotonic()))
     child = _start(command)
     told = False
+    ended: dict[int, int] = {}
     while True:
         select.select([reader], [], [], _CHECK_SECONDS)
         try:
             os.read(reader, 4096)
         except BlockingIOError:
             pass
-        status = _reap().get(child)
+        ended |= _reap()
+        status = ended.get(child)
         if status is not None:
             _kill_all(child)
             return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
@@ -128,7 +133,7 @@ def main() -> int:
             _send(child, signal.SIGTERM)
             told = True
         if asked and time.monotonic() > asked[0] + grace:
-            _kill_all(child)
+            ended |= _kill_all(child)
 
 
 if __name__ == "__main__":
