@@ -171,13 +171,16 @@ def keep_jupyter_at_home() -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Everything that CI runs. `-- --shard i/n` runs part i of the labs, and the checks of the code in part 1."""
-    shard = shard_of(session.posargs)
+    """Everything that CI runs. `-- --shard i/n` runs part i of the labs, and the checks of the code in part 1.
+
+    `-- --cold`: every kernel imports for itself, as a learner's does; else they are forked with the imports done.
+    """
+    shard, cold = shard_of(session.posargs), ["--cold"] if "--cold" in session.posargs else []
     first = not shard or shard[1].startswith("1/")
     prepare(session)
     if first:
         check_code(session)
-    check_labs(session, shard)
+    check_labs(session, shard, cold)
 
 
 def check_code(session: nox.Session) -> None:
@@ -199,17 +202,17 @@ def check_code(session: nox.Session) -> None:
     session.run(labs(), "readme", "--check")
 
 
-def check_labs(session: nox.Session, shard: list[str]) -> None:
+def check_labs(session: nox.Session, shard: list[str], cold: list[str]) -> None:
     """Every lab worked with another seed, every untouched learner's copy, every committed notebook."""
     # Labs on Vertex AI go the way of TARGET="vertex" here; the copies and the notebooks below go the local one.
-    session.run(labs(), "run", "--rehearse", "--seed", OTHER_SEED, *shard)
+    session.run(labs(), "run", "--rehearse", "--seed", OTHER_SEED, *shard, *cold)
     environment(session, "dev")
     session.run(python("dev"), "ci/sql_grammar.py")
-    session.run(labs(), "exercises", "--seed", OTHER_SEED, *shard)
+    session.run(labs(), "exercises", "--seed", OTHER_SEED, *shard, *cold)
     committed = listed(shard)
     if committed:
         session.run(python("core"), "ci/golden_requests.py", *(Path(path).parent.name for path in committed))
-    compare(session, committed)
+    compare(session, committed, cold)
 
 
 def listed(shard: list[str]) -> list[str]:
@@ -217,24 +220,13 @@ def listed(shard: list[str]) -> list[str]:
     return subprocess.run([labs(), "notebooks", *shard], capture_output=True, text=True, check=True).stdout.split()
 
 
-def compare(session: nox.Session, notebooks: list[str]) -> None:
+def compare(session: nox.Session, notebooks: list[str], cold: list[str]) -> None:
     """nbval executes the committed notebooks and compares the cells tagged nbval-check-output."""
     if notebooks:
         # One process for each notebook (loadfile): its cells share a kernel. --nbval-lax leaves untagged cells alone.
+        warm = [] if cold else [labs(), "warm", "--"]
         session.run(
-            *(
-                labs(),
-                "warm",
-                "--",
-                python("core"),
-                "-m",
-                "pytest",
-                "-c",
-                "ci/nbval.ini",
-                "--rootdir",
-                ".",
-                "--nbval-lax",
-            ),
+            *(*warm, python("core"), "-m", "pytest", "-c", "ci/nbval.ini", "--rootdir", ".", "--nbval-lax"),
             *("-n", "2", "--dist", "loadfile", "--nbval-sanitize-with", "ci/sanitize.cfg", *notebooks),
             env={"LABKIT_HEADLESS": "1"},
         )

@@ -14,7 +14,7 @@ _GROWN, _SECONDS = 1.01, 5.0
 
 
 class PeakMemory:
-    """Samples the children of this process, and theirs, while the context is open. `peak` is in MiB.
+    """Samples the children that this process starts while the context is open, and theirs. `peak` is in MiB.
 
     The proportional set size counts a page that processes share once in all; where the system does not give it, the
     resident set size is taken, which counts it in each. The proportional one takes the system 30 ms for a process of
@@ -26,11 +26,13 @@ class PeakMemory:
         self.interval, self.others = interval, others
         self.peak = 0.0
         self._resident, self._read = 0.0, 0.0
+        self._before: set[psutil.Process] = set()
         self._seen: set[psutil.Process] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> PeakMemory:
+        self._before = set(psutil.Process().children())
         self._thread.start()
         return self
 
@@ -69,7 +71,7 @@ class PeakMemory:
                 found |= {other, *other.children(recursive=True)}
             except psutil.Error:
                 continue
-        return found
+        return found - self._before
 
 
 def _resident(process: psutil.Process) -> int:

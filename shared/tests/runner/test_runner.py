@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import nbformat
 import pytest
 from labkit.catalog import LabError
 from labkit.catalog.collection import LabFolder
+from labkit.catalog.environments import environments
 from labkit.runner import exercises
 from labkit.runner.build import build_notebook, drift, stored, write_notebook
 from labkit.runner.commands import run_labs
@@ -17,8 +20,16 @@ from labkit.runner.health import health_file
 from labkit.runner.learner import learner_copy, without_solution
 from labkit.runner.parameters import checked, from_command_line, read_parameters
 from labkit.runner.schedule import shard
+from labkit.runner.warm.kernels import warm_kernels
 
 from ..conftest import replace
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> Iterator[None]:
+    """Most of these tests wait for nothing but the imports of a kernel."""
+    with warm_kernels([replaced(environments()["core"], warm=("labkit.lesson", "matplotlib.pyplot", "pandas"))]):
+        yield
 
 
 def run(lab: LabFolder, folder: Path, **options: Any) -> Result:
