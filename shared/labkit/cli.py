@@ -22,6 +22,8 @@ out = Console(width=None if sys.stdout.isatty() else 200)
 Slugs = Annotated[list[str] | None, typer.Argument(help="Names of labs; none means all.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="The lab's SEED; none leaves the stored one.")]
 Jobs = Annotated[int | None, typer.Option(help="Labs at once; none means one for each core.")]
+CellSeconds = Annotated[int, typer.Option(help="Limit for one cell.")]
+LabSeconds = Annotated[int, typer.Option(help="Limit for one lab.")]
 Cold = Annotated[
     bool, typer.Option("--cold", help="Fresh kernels, as learners have; else forked from one with the imports.")
 ]
@@ -162,11 +164,11 @@ def lint(slugs: Slugs = None) -> None:
 
 @app.command()
 @one_line_errors
-def build(slugs: Slugs = None) -> None:
+def build(slugs: Slugs = None, lab_seconds: LabSeconds = 300) -> None:
     """Builds lab.ipynb from lab.py and executes it."""
     from labkit.runner.commands import build_labs
 
-    _exit(build_labs(slugs or []))
+    _exit(build_labs(slugs or [], lab_seconds))
 
 
 @app.command()
@@ -177,8 +179,8 @@ def run(
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable.")] = None,
     jobs: Jobs = None,
     shard: Shard = "1/1",
-    cell_seconds: Annotated[int, typer.Option(help="Limit for one cell.")] = 120,
-    lab_seconds: Annotated[int, typer.Option(help="Limit for one lab.")] = 300,
+    cell_seconds: CellSeconds = 120,
+    lab_seconds: LabSeconds = 300,
     rehearse: Annotated[bool, typer.Option(help='Labs on Vertex AI go the way of TARGET="vertex", here.')] = False,
     results: Annotated[
         Path | None, typer.Option(help="A folder for notebook, journal and outcome of each lab.")
@@ -214,12 +216,17 @@ def submit(
 @app.command()
 @one_line_errors
 def exercises(
-    slugs: Slugs = None, seed: Seed = None, jobs: Jobs = None, shard: Shard = "1/1", cold: Cold = False
+    slugs: Slugs = None,
+    seed: Seed = None,
+    jobs: Jobs = None,
+    shard: Shard = "1/1",
+    lab_seconds: LabSeconds = 300,
+    cold: Cold = False,
 ) -> None:
     """Runs the untouched learner's copies: nothing may raise, every exercise must be "not attempted"."""
     from labkit.runner.commands import run_untouched
 
-    _exit(run_untouched(slugs or [], seed, jobs, shard, cold))
+    _exit(run_untouched(slugs or [], seed, jobs, shard, lab_seconds, cold))
 
 
 @app.command()
@@ -230,6 +237,7 @@ def ablate(
     jobs: Jobs = None,
     shard: Shard = "1/1",
     changed: Annotated[str, typer.Option(help="Only labs whose folder differs from this git revision.")] = "",
+    lab_seconds: LabSeconds = 300,
     cold: Cold = False,
 ) -> None:
     """Runs labs with the effect switched off; fails unless a claim fails."""
@@ -240,7 +248,7 @@ def ablate(
         if not slugs:
             print(f"no lab differs from {changed}")
             return
-    _exit(run_ablations(slugs or [], seed, jobs, shard, cold))
+    _exit(run_ablations(slugs or [], seed, jobs, shard, lab_seconds, cold))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -141,10 +141,13 @@ def _worked_faults(result: Result) -> list[str]:
     return [result.error] if result.error else exercises.worked_faults(result)
 
 
-def run_untouched(slugs: Sequence[str], seed: int | None, jobs: int | None, part: str, cold: bool = False) -> int:
+def run_untouched(
+    slugs: Sequence[str], seed: int | None, jobs: int | None, part: str, lab_seconds: int = 300, cold: bool = False
+) -> int:
     """Runs the learner's copies as they are handed out."""
+    given = {} if seed is None else {"SEED": seed}
     runs = [
-        Run(lab.slug, run_folder(lab.slug, LEARNER), LEARNER, {} if seed is None else {"SEED": seed})
+        Run(lab.slug, run_folder(lab.slug, LEARNER), LEARNER, given, lab_seconds=lab_seconds)
         for lab in chosen(slugs, part)
     ]
 
@@ -154,13 +157,16 @@ def run_untouched(slugs: Sequence[str], seed: int | None, jobs: int | None, part
     return _run_each(runs, "untouched learner's copy", jobs, faults, cold)
 
 
-def run_ablations(slugs: Sequence[str], seed: int | None, jobs: int | None, part: str, cold: bool = False) -> int:
+def run_ablations(
+    slugs: Sequence[str], seed: int | None, jobs: int | None, part: str, lab_seconds: int = 300, cold: bool = False
+) -> int:
     """Runs with the effect switched off; a lab passes when a claim fails."""
     runs = []
     for lab in chosen(slugs, part):
         given: dict[str, Any] = dict(lab.card.ablation) | ({} if seed is None else {"SEED": seed})
         parameters = checked(lab.slug, read_parameters(lab.source), given)
-        runs.append(Run(lab.slug, run_folder(lab.slug, "ablation"), WORKED, parameters))
+        folder = run_folder(lab.slug, "ablation")
+        runs.append(Run(lab.slug, folder, WORKED, parameters, lab_seconds=lab_seconds))
 
     def faults(result: Result) -> list[str]:
         fault = exercises.ablation_fault(result)
@@ -169,12 +175,12 @@ def run_ablations(slugs: Sequence[str], seed: int | None, jobs: int | None, part
     return _run_each(runs, "ablation", jobs, faults, cold)
 
 
-def build_labs(slugs: Sequence[str]) -> int:
+def build_labs(slugs: Sequence[str], lab_seconds: int = 300) -> int:
     """Executes with the stored parameters and writes lab.ipynb; a lab that fails keeps its old notebook.
 
     Always in a cold kernel, as a learner's: nbval then compares it with what a warm one gives.
     """
-    runs = [Run(lab.slug, run_folder(lab.slug, "build")) for lab in chosen(slugs)]
+    runs = [Run(lab.slug, run_folder(lab.slug, "build"), lab_seconds=lab_seconds) for lab in chosen(slugs)]
 
     def built(result: Result) -> list[str]:
         if result.error:

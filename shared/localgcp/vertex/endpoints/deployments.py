@@ -17,10 +17,19 @@ from google.protobuf import field_mask_pb2
 from localgcp.vertex import surface
 from localgcp.vertex.core import Core
 from localgcp.vertex.endpoints import traffic
-from localgcp.vertex.errors import VertexError, already_exists, invalid, not_found, precondition, unimplemented
+from localgcp.vertex.errors import (
+    VertexError,
+    already_exists,
+    invalid,
+    invalid_fields,
+    not_found,
+    precondition,
+    unimplemented,
+)
 from localgcp.vertex.generic import stamp
 from localgcp.vertex.messages import Message, copied, new_id, now, raw, wrapped
 from localgcp.vertex.models import Models
+from localgcp.vertex.models.checks import explanation_faults
 from localgcp.vertex.serving.cache import Serving, is_container
 from localgcp.vertex.serving.container import Place
 from localgcp.vertex.serving.predictor import Predictor
@@ -136,6 +145,10 @@ class Deployments:
                 raise unimplemented(f"deployed_model.{field}")
         if deployed.faster_deployment_config.fast_tryout_enabled:
             raise unimplemented("deployed_model.faster_deployment_config")
+        if raw(deployed).explanation_spec.HasField("parameters"):
+            faults = list(explanation_faults(deployed.explanation_spec, "deployed_model.explanation_spec"))
+            if faults:
+                raise invalid_fields(*faults)
         if deployed.id and not _ID.fullmatch(deployed.id):
             raise invalid(f"Invalid deployed_model.id '{deployed.id}': it has digits only.")
         kind = raw(deployed).WhichOneof(_RESOURCES)

@@ -33,7 +33,7 @@ def check_model(model: Message) -> None:
     check_aliases(model.version_aliases)
     found = list(_in_container(model))
     if raw(model).HasField("explanation_spec"):
-        found += _in_explanation(model.explanation_spec)
+        found += explanation_faults(model.explanation_spec, "model.explanation_spec")
     if found:
         raise invalid_fields(*found)
 
@@ -96,8 +96,8 @@ def _in_container(model: Message) -> Iterable[Violation]:
         yield Violation(f"{path}.deployment_timeout", "It is at most 2 hours.")
 
 
-def _in_explanation(spec: Message) -> Iterable[Violation]:
-    path = "model.explanation_spec"
+def explanation_faults(spec: Message, path: str) -> Iterable[Violation]:
+    """What is wrong with the form of an ExplanationSpec at `path`."""
     method = raw(spec.parameters).WhichOneof("method")
     if method is None:
         yield Violation(f"{path}.parameters", "An attribution method is required.")

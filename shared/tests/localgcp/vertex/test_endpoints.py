@@ -180,6 +180,9 @@ def test_deployed_without_traffic(model: aiplatform.Model, endpoint: aiplatform.
         endpoint.api_client.deploy_model(**given).result()
 
 
+EXPLAINED_BY_51_PATHS = {"explanation_spec": {"parameters": {"sampled_shapley_attribution": {"path_count": 51}}}}
+
+
 @pytest.mark.parametrize(
     ("deployed", "message"),
     [
@@ -208,6 +211,7 @@ def test_deployed_without_traffic(model: aiplatform.Model, endpoint: aiplatform.
             "at least min_replica_count",
         ),
         (DEDICATED | {"id": "a1"}, "digits only"),
+        (DEDICATED | EXPLAINED_BY_51_PATHS, "path_count; Message: It is 1 to 50, not 51"),
     ],
 )
 def test_deployments_that_are_refused(
