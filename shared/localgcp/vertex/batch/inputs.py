@@ -19,8 +19,8 @@ import google_crc32c
 
 from localgcp.vertex.batch.tables import Tables
 from localgcp.vertex.errors import VertexError, invalid, unimplemented
-from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.messages import Message, raw
+from localgcp.vertex.places import Places
 
 _NAMED = ("bigquery", "csv")
 _WILD = "*"

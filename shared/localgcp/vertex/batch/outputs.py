@@ -17,8 +17,8 @@ from google.cloud.aiplatform_v1.types import BatchPredictionJob
 from localgcp.vertex.batch.inputs import Instance
 from localgcp.vertex.batch.tables import Tables, parts
 from localgcp.vertex.errors import VertexError
-from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.messages import Message, raw
+from localgcp.vertex.places import Places
 
 _LINES = 10_000
 

@@ -21,9 +21,9 @@ from localgcp.vertex.core import Core
 from localgcp.vertex.errors import VertexError, invalid, precondition, unimplemented
 from localgcp.vertex.generic import Resources
 from localgcp.vertex.jobs.execution import stopped
-from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.messages import Message, copied, new_id, raw
 from localgcp.vertex.models import Models
+from localgcp.vertex.places import Places
 from localgcp.vertex.serving.cache import Serving, is_container
 from localgcp.vertex.serving.container import Place
 from localgcp.vertex.serving.predictor import Predictor

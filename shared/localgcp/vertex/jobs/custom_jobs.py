@@ -15,8 +15,8 @@ from localgcp.vertex.errors import VertexError, Violation, invalid_fields, unimp
 from localgcp.vertex.generic import Resources
 from localgcp.vertex.jobs.environment import has_task
 from localgcp.vertex.jobs.execution import Execution, stopped
-from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.messages import Message, copied, raw
+from localgcp.vertex.places import Places
 
 # So many jobs run at once; the others stay PENDING, as they do when the service has no machine.
 SLOTS = 8

@@ -13,8 +13,8 @@ from pathlib import Path
 from google.protobuf import json_format
 
 from localgcp.loopback import HOST
-from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.messages import Message, raw
+from localgcp.vertex.places import Places
 
 # TF_CONFIG's names for the pools, in their order.
 _TASKS = ("chief", "worker", "ps", "evaluator")

@@ -14,9 +14,9 @@ from pathlib import Path
 from localgcp.vertex.errors import VertexError
 from localgcp.vertex.jobs import environment, packages
 from localgcp.vertex.jobs.environment import Task
-from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.jobs.replica import Replica
 from localgcp.vertex.messages import Message, raw
+from localgcp.vertex.places import Places
 
 _POLL_SECONDS = 0.05
 # Workers have this long to end by themselves after the primary replica; parameter servers never do.

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from localgcp.vertex.core import Core
 from localgcp.vertex.errors import Violation, invalid, invalid_fields, precondition
 from localgcp.vertex.messages import Message, raw
-
-if TYPE_CHECKING:
-    from localgcp.vertex.jobs.places import Places
+from localgcp.vertex.places import Places
 
 CUSTOM_TRAINED = "custom-trained"  # the export format of a model that was uploaded
 _ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
@@ -58,15 +55,9 @@ def check_aliases(aliases: Iterable[str]) -> None:
         )
 
 
-def places(core: Core) -> Places:
-    """Where the buckets are. The jobs' part and not their module: that imports this package."""
-    found: Places = core.parts["custom_jobs"].places
-    return found
-
-
 def check_artifacts(core: Core, uri: str) -> None:
     """Raises VertexError unless there is a file under a gs:// URI."""
-    folder = places(core).local(uri)
+    folder = Places(core.buckets).local(uri)
     if not any(path.is_file() for path in folder.rglob("*")):
         raise precondition(f"There are no files under '{uri}' to copy; write the model's artifacts there first.")
 

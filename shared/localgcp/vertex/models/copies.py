@@ -18,6 +18,7 @@ from localgcp.vertex.errors import invalid, precondition, unimplemented
 from localgcp.vertex.messages import Message, now, packed
 from localgcp.vertex.models import checks
 from localgcp.vertex.models.registry import Models
+from localgcp.vertex.places import Places
 
 
 class Copies:
@@ -49,7 +50,7 @@ class Copies:
         wanted = config.export_format_id
         if wanted not in ("", checks.CUSTOM_TRAINED):
             raise invalid(f"'{request.name}' cannot be exported as '{wanted}', only as '{checks.CUSTOM_TRAINED}'.")
-        places, prefix = checks.places(self._core), config.artifact_destination.output_uri_prefix.rstrip("/")
+        places, prefix = Places(self._core.buckets), config.artifact_destination.output_uri_prefix.rstrip("/")
         checks.check_artifacts(self._core, model.artifact_uri)
         moment = now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         name = re.sub(r"[^\w.-]", "_", model.display_name)

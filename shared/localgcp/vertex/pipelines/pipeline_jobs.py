@@ -22,13 +22,13 @@ from localgcp.vertex.core import Core
 from localgcp.vertex.errors import VertexError, Violation, invalid, invalid_fields, not_found, unimplemented
 from localgcp.vertex.generic import Resources, stamp
 from localgcp.vertex.jobs.execution import failed, stopped
-from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.messages import Message, copied, new_id, now, raw
 from localgcp.vertex.metadata.service import Metadata
 from localgcp.vertex.pipelines import specs
 from localgcp.vertex.pipelines.lineage import Lineage
 from localgcp.vertex.pipelines.progress import Progress
 from localgcp.vertex.pipelines.runs import Run
+from localgcp.vertex.places import Places
 from localgcp.vertex.values import from_value
 
 # So many pipelines run at once; the others stay PENDING.

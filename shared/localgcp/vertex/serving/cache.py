@@ -9,8 +9,8 @@ from pathlib import Path
 
 from localgcp.vertex.core import Core
 from localgcp.vertex.errors import precondition, unimplemented
-from localgcp.vertex.jobs.places import Places
 from localgcp.vertex.messages import Message, raw
+from localgcp.vertex.places import Places
 from localgcp.vertex.serving import images
 from localgcp.vertex.serving.arrays import Sklearn, Xgboost
 from localgcp.vertex.serving.container import Container, Place
