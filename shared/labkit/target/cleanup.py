@@ -13,6 +13,7 @@ from labkit.catalog.card import Cloud
 from labkit.catalog.collection import lab_folders
 from labkit.target.cloud import VertexTarget
 from labkit.target.created import SECONDS, Item, Place, Scope, gone, steps
+from labkit.target.local import LocalTarget
 
 IMPATIENT = 5.0  # seconds for a job that could not even be cancelled: it may have ended on its own
 
@@ -108,8 +109,9 @@ def place_of(target: Any, services: tuple[str, ...], slug: str) -> Place:
         bigquery, storage = target.bigquery_client, target.storage_client
     else:
         connection = target.vertex if on_vertex else {"project": "", "location": ""}
-        # One client for the whole clean-up: asking again would make the lab's dataset again.
-        bigquery, storage = cache(target.bigquery), target.storage
+        # What is asked for a client with the lab's dataset makes it again.
+        local = isinstance(target, LocalTarget)
+        bigquery, storage = cache(target.bigquery_client if local else target.bigquery), target.storage
     return Place(
         connection["project"],
         connection["location"],

@@ -98,6 +98,16 @@ class LocalTarget:
         return self._recorder.requests
 
     def bigquery(self) -> Any:
+        from google.cloud import bigquery
+
+        client = self.bigquery_client()
+        dataset = bigquery.Dataset(self.dataset)
+        dataset.labels = self.labels
+        client.create_dataset(dataset, exists_ok=True)
+        return client
+
+    def bigquery_client(self) -> Any:
+        """As `bigquery`, but the lab's dataset need not be there."""
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import bigquery
 
@@ -110,9 +120,6 @@ class LocalTarget:
             default_query_job_config=config,
             client_options={"api_endpoint": server.url},
         )
-        dataset = bigquery.Dataset(self.dataset)
-        dataset.labels = self.labels
-        client.create_dataset(dataset, exists_ok=True)
         point_magics(server.url, self.project, config)
         return client
 

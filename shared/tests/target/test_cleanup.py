@@ -389,6 +389,8 @@ def test_a_lesson_lists_and_deletes_what_it_has_made(tiny: LabFolder, tmp_path: 
         assert client.get_table(f"{target.dataset}.points").num_rows == 1
         assert lab.cleanup(delete=True).clean
         assert [dataset.dataset_id for dataset in client.list_datasets()] == ["somebodys"]
+        assert not lab.cleanup().found
+        assert [dataset.dataset_id for dataset in client.list_datasets()] == ["somebodys"]
     finally:
         lab.close()
 
