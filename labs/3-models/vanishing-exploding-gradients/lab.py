@@ -228,9 +228,10 @@ fig.suptitle("A gradient falls or grows by the same factor in each layer (dots: 
 plt.show()
 
 # %% tags=["nbval-check-output"]
-print(table.to_string(formatters={
-    "slope, share of steepest": "{:.0%}".format, "factor, predicted": "{:.2f}".format, "factor, measured": "{:.2f}".format,
-    "weights' gradient, first layer": "{:.0e}".format, "first / last layer": "{:.0e}".format}))
+print("slope as a share of the steepest; factor of a layer; gradient of the weights: first layer, first over last layer")
+print(table.to_string(
+    header=["slope", "predicted", "measured", "first", "first/last"],
+    formatters=["{:.0%}".format, "{:.2f}".format, "{:.2f}".format, "{:.0e}".format, "{:.0e}".format]))
 
 # %%
 off = (table["factor, measured"] / table["factor, predicted"] - 1).abs().max()
