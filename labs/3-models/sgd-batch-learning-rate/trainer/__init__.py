@@ -1,0 +1,1 @@
+"""The training code: what the notebook imports and every job runs."""
