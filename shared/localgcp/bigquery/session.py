@@ -572,6 +572,10 @@ class Session:
         return row[0] if row else None
 
     def _fields_of(self, name: TableName) -> list[Field]:
+        if not name.project:
+            if name.table not in self.engine.registered:
+                return []
+            return types.result_fields(self.run_duckdb(f"SELECT * FROM {quote(name.table)} LIMIT 0").description)
         fields: list[Field] = self.catalog.table(name)["schema"].get("fields", [])
         return fields
 

@@ -95,6 +95,8 @@ def _field_here(path: list[str], select: exp.Select, fields_of: FieldsOf) -> Fie
         alias = source.alias_or_name.lower()
         query = source.this if isinstance(source, exp.Subquery) else None
         cte = cte_of(source) if isinstance(source, exp.Table) and not source.catalog else None
+        if cte is None and isinstance(source, exp.Table) and not source.catalog and not source.db:
+            fields = fields_of(TableName("", "", source.name))  # a registered table, such as a result of ML.PREDICT
         if cte is not None and source.find_ancestor(exp.CTE) is not cte:  # a recursive one says nothing new
             query = cte.this
         if query is not None:

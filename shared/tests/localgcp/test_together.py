@@ -48,3 +48,22 @@ def test_a_model_is_trained_listed_used_after_a_restart_and_dropped(tmp_path: Pa
         client.delete_model("d.line")
         with pytest.raises(NotFound):
             client.query(PREDICT).result()
+
+
+FIRST = "ML.PREDICT(MODEL d.third, (SELECT 7 AS x))"
+
+
+def test_fields_of_probabilities_are_columns(tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        client = connect(server)
+        client.create_dataset("d")
+        create = CREATE.replace("d.line", "d.third").replace("linear_reg", "logistic_reg")
+        client.query(create.replace("3 * x + 1 AS y", "MOD(x, 3) = 0 AS y")).result()
+        named = f"SELECT (SELECT c.prob FROM UNNEST(predicted_y_probs) AS c WHERE c.label) AS p FROM {FIRST}"
+        ((expected,),) = client.query(named).result()
+        for sql in (
+            f"SELECT (SELECT prob FROM UNNEST(predicted_y_probs) WHERE label) AS p FROM {FIRST}",
+            f"SELECT prob FROM {FIRST}, UNNEST(predicted_y_probs) WHERE label",
+            f"WITH q AS (SELECT * FROM {FIRST}) SELECT (SELECT prob FROM UNNEST(predicted_y_probs) WHERE label) FROM q",
+        ):
+            assert [tuple(row) for row in client.query(sql).result()] == [(expected,)], sql
