@@ -378,8 +378,8 @@ for number in (1, 5, 10, 15, 20):
 print(f"single precision tells numbers apart that differ by {np.finfo('float32').eps:.0e}")
 
 # %% [markdown]
-# The **differences between images** pass the same matrices and the same slopes, so they shrink by the same factor. After some
-# ten layers they are below the last digit of single precision. The top of the network sees one and the same input, whatever the
+# The **differences between images** pass the same matrices and the same slopes, so they shrink by the same factor. After a
+# dozen layers they are below the last digit of single precision. The top of the network sees one and the same input, whatever the
 # meter shows. Its gradient is about nothing, and Adam makes it large. *Adam mends the size of a step. It cannot bring back a
 # signal that has not arrived.* In a network of six such layers, where it still arrives, Adam alone is enough; try it.
 #
