@@ -150,7 +150,7 @@ axes[1].set(title="What nobody looks at", xlabel="training step", ylabel="dead u
 axes[0].legend(fontsize="small")
 plt.show()
 
-# %% tags=["nbval-check-output"]
+# %%
 summary = pd.DataFrame({
     f"rate {rate:g}": {
         "dead units of layer 2": find_dead(network.forward(layers, rows[train], LEAK)[2]).sum(),
@@ -246,9 +246,11 @@ gradient = network.backward(fast, network.forward(fast, rows[train], LEAK), minu
 into_dead = max(np.abs(gradient[0][:, dead]).max(initial=0), np.abs(gradient[1][dead]).max(initial=0))
 again = trained(0.01, begin=fast)[0]
 back = (dead & ~find_dead(network.forward(again, rows[train], LEAK)[2])).sum()
-print(f"dead after 0, 1, 2 and 3 steps: {', '.join(f'{count:.0%}' for count in counts[:4])}")
 print(f"fast network: largest gradient of a weight into a dead unit, over all orders: {into_dead}")
 print(f"units that come back in {STEPS} further steps at a rate of 0.01: {back} of {dead.sum()}")
+
+# %% tags=["nbval-check-output"]
+print(f"dead after 0, 1, 2 and 3 steps: {', '.join(f'{count:.0%}' for count in counts[:4])}")
 
 # %%
 lab.claim("units that two steps of SGD have killed, share of the layer", counts[2], at_least=0.3)
