@@ -31,13 +31,17 @@ def squared_error(scores: Floats, target: Floats) -> tuple[float, Floats]:
 def descend(
     x: Floats, target: Any, options: Options, loss: Loss, evaluation: tuple[Floats, Any] | None, outputs: int = 1
 ) -> tuple[Floats, Floats, list[Iteration]]:
-    """Weights (width, outputs), intercepts (outputs,) and the iterations."""
+    """Weights (width, outputs), intercepts (outputs,) and the iterations.
+
+    Early stopping watches the held-out rows where there are some.
+    """
+    watched_x, watched_target = (x, target) if evaluation is None else evaluation
     weights, intercept = np.zeros((x.shape[1], outputs)), np.zeros(outputs)
     constant = options["learn_rate_strategy"] == "CONSTANT"
     start = options["learn_rate"] if constant else options["ls_init_learn_rate"]
     rate = INITIAL_RATE if start is None else start
     iterations: list[Iteration] = []
-    previous = loss(x @ weights + intercept, target)[0]
+    previous = loss(watched_x @ weights + intercept, watched_target)[0]
     for _ in range(options["max_iterations"]):
         began = time.perf_counter()
         _, slope = loss(x @ weights + intercept, target)
@@ -52,9 +56,10 @@ def descend(
         _, mean, rate, weights, intercept = min(tried, key=lambda one: one[0])
         held_out = None if evaluation is None else loss(evaluation[0] @ weights + intercept, evaluation[1])[0]
         iterations.append(Iteration(mean, held_out, rate, int((time.perf_counter() - began) * 1000)))
-        if options["early_stop"] and previous - mean < options["min_rel_progress"] * previous:
+        watched = mean if held_out is None else held_out
+        if options["early_stop"] and previous - watched < options["min_rel_progress"] * previous:
             break
-        previous = mean
+        previous = watched
     return weights, intercept, iterations
 
 

@@ -142,6 +142,17 @@ def test_gradient_descent_follows_the_documented_line_search(run, rows):
         train(run, "linear_reg", "y", "learn_rate=0.1")
 
 
+def test_early_stop_watches_the_held_out_rows(run, rows):
+    """The held-out rows have the opposite label, so each step that helps the others harms them."""
+    opposed = "SELECT a, b, IF(held, NOT won, won) AS won, held FROM d.rows"
+    options = "model_type='logistic_reg', input_label_cols=['won'], data_split_method='CUSTOM', data_split_col='held'"
+    for more, length in (("", 1), (", early_stop=FALSE, max_iterations=6", 6)):
+        run(f"CREATE OR REPLACE MODEL d.m OPTIONS({options}, ls_init_learn_rate=0.1{more}) AS {opposed}")
+        info = run("SELECT * FROM ML.TRAINING_INFO(MODEL d.m)")
+        assert len(info) == length
+    assert (info.loss.diff().dropna() < 0).all() and (info.eval_loss.diff().dropna() > 0).all()
+
+
 def test_p_values_equal_statsmodels(run, rows):
     import statsmodels.api as sm
 
