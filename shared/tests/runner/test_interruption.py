@@ -26,6 +26,11 @@ def started_by(home: Path) -> list[psutil.Process]:
     return [process for process in found if process.pid != psutil.Process().pid]
 
 
+def hear_interrupts() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so do its children, these tests' too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def wait_for(condition, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -38,7 +43,7 @@ def wait_for(condition, seconds: float) -> bool:
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind(collection: Path, sign: signal.Signals) -> None:
     command = [sys.executable, "-c", "from labkit.command import main; main()", "run", "tiny-lab", "-p", "WAIT=200"]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=hear_interrupts)
     try:
         kernels = lambda: [p for p in started_by(collection) if "ipykernel_launcher" in " ".join(p.cmdline())]  # noqa: E731
         assert wait_for(kernels, 60)

@@ -22,6 +22,8 @@ from labkit.runner.memory import PeakMemory
 from labkit.runner.warm import server
 from labkit.runner.warm.kernels import KERNELS, warm_kernels, warm_pids
 
+from .test_interruption import hear_interrupts
+
 # A module that nothing else imports shows whether a kernel is forked from a server.
 MODULES = ("this", "matplotlib.pyplot")
 SLEEPING = (
@@ -175,7 +177,7 @@ def test_a_broken_request_harms_nobody(kernel: Kernel) -> None:
 COMMAND = """
 import os, sys, time
 sys.path.insert(0, {tests!r})
-from test_warm import *
+from tests.runner.test_warm import *
 with warm_kernels([core()]):
     kernel = Kernel()
     pids = kernel.text("import os; print(os.getpid(), os.getppid())")
@@ -186,9 +188,11 @@ with warm_kernels([core()]):
 
 def command(then: str) -> tuple[subprocess.Popen[str], list[int]]:
     """A command with a warm kernel that has a child; the pids are those of kernel, server, child and launcher."""
-    code = COMMAND.format(tests=str(Path(__file__).parent), then=then)
+    code = COMMAND.format(tests=str(Path(__file__).parents[2]), then=then)
     variables = {key: value for key, value in os.environ.items() if key not in (KERNELS, "JUPYTER_PATH")}
-    started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=variables)
+    started = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=variables, preexec_fn=hear_interrupts
+    )
     assert started.stdout is not None
     return started, [int(pid) for pid in started.stdout.readline().split()]
 
