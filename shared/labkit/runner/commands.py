@@ -16,7 +16,7 @@ from labkit.catalog.places import home
 from labkit.runner import exercises
 from labkit.runner.build import build_notebook, stored, write_notebook
 from labkit.runner.execute import LEARNER, WORKED, Result, Run, executed_notebook
-from labkit.runner.health import record
+from labkit.runner.health import expected_seconds, record
 from labkit.runner.parameters import checked, from_command_line, read_parameters
 from labkit.runner.results import keep_result, prepare_results
 from labkit.runner.schedule import default_jobs, run_all, run_folder, shard
@@ -75,6 +75,8 @@ def _run_each(
         if faults:
             failed.append(result.run.slug)
 
+    # Longest first: the last runs are short, and no core waits long for the end of another's.
+    runs = sorted(runs, key=lambda run: -expected_seconds(run.slug))
     with warm_kernels([] if cold else worth_warming(run.slug for run in runs)):
         run_all(runs, jobs or default_jobs(), finished)
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace as replaced
 from pathlib import Path
@@ -16,7 +17,7 @@ from labkit.runner import exercises
 from labkit.runner.build import build_notebook, drift, stored, write_notebook
 from labkit.runner.commands import run_labs
 from labkit.runner.execute import LEARNER, Result, Run, execute, executed_notebook
-from labkit.runner.health import health_file
+from labkit.runner.health import expected_seconds, health_file
 from labkit.runner.learner import learner_copy, without_solution
 from labkit.runner.parameters import checked, from_command_line, read_parameters
 from labkit.runner.schedule import shard
@@ -113,6 +114,16 @@ def test_the_build_is_reproducible(tiny: LabFolder, tmp_path: Path) -> None:
         texts.append(tiny.notebook.read_text())
     assert texts[0] == texts[1]
     assert "widget-view" not in texts[0] and "papermill" not in texts[0]
+
+
+def test_how_long_a_run_will_take(tiny: LabFolder) -> None:
+    assert expected_seconds("tiny-lab") == 30
+    replace(tiny.folder / "lab.toml", 'environment = "core"', 'environment = "tfx"')
+    assert expected_seconds("tiny-lab") == 60
+    health_file("tiny-lab").parent.mkdir(parents=True)
+    lines = [{"passed": True, "seconds": 5.5}, {"passed": True, "seconds": 7.5}, {"passed": False, "seconds": 300}]
+    health_file("tiny-lab").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"passed": tr')
+    assert expected_seconds("tiny-lab") == 7.5
 
 
 def test_the_health_record_grows(tiny: LabFolder, capsys: Any) -> None:
