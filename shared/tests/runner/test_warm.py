@@ -264,8 +264,13 @@ def test_a_missing_module_is_passed_over(monkeypatch: pytest.MonkeyPatch, capfd:
     assert "No module named 'no_such_module'" in capfd.readouterr().err
 
 
-def test_the_declared_modules_start_no_thread() -> None:
-    """A module that begins to start a thread would silently cost every run its warm kernels."""
-    with warm_kernels([environments()["core"]]):
+@pytest.mark.parametrize("more", [(), ("duckdb",)])
+def test_the_declared_modules_start_no_thread(more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that begins to start a thread would silently cost every run its warm kernels. DuckDB's is one."""
+    # Else the servers of this module's other tests would do, and nothing be started.
+    monkeypatch.delenv(KERNELS, raising=False)
+    monkeypatch.delenv("JUPYTER_PATH", raising=False)
+    declared = environments()["core"]
+    with warm_kernels([replace(declared, warm=(*declared.warm, *more))]):
         kernels = Path(os.environ["JUPYTER_PATH"].split(os.pathsep)[0]) / "kernels" / "labs-core" / "kernel.json"
-        assert KERNELS in os.environ and kernels.exists()
+        assert kernels.exists() == (not more)
