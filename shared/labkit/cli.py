@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from labkit.catalog import LabError
+from labkit import cli_learner, cli_trainer
 from labkit.catalog.problems import Problem
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hands-on labs for machine learning engineering.")
-# A table that goes into a file or a pipe is not folded.
-out = Console(width=None if sys.stdout.isatty() else 200)
+from labkit.console import app as app
+from labkit.console import exit_on, one_line_errors, out
 
 Slugs = Annotated[list[str] | None, typer.Argument(help="Names of labs; none means all.", show_default=False)]
 Seed = Annotated[int | None, typer.Option(help="The lab's SEED; none leaves the stored one.")]
@@ -28,20 +23,6 @@ Cold = Annotated[
     bool, typer.Option("--cold", help="Fresh kernels, as learners have; else forked from one with the imports.")
 ]
 Shard = Annotated[str, typer.Option(help="Only part i of n of the labs, as i/n.")]
-
-
-def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Bad input ends with its one line and exit status 2, not with a traceback."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except LabError as error:
-            print(f"labs: {error}", file=sys.stderr)
-            raise typer.Exit(2) from None
-
-    return wrapped
 
 
 def _fail_on(problems: list[Problem], fine: str) -> None:
@@ -126,17 +107,6 @@ def new(slug: str) -> None:
 
 @app.command()
 @one_line_errors
-def start(slug: str) -> None:
-    """Makes your own copy of a lab in workspace/, without the solutions; a copy that is there stays as it is."""
-    from labkit.classroom.start import start_lab
-
-    notebook, fresh = start_lab(slug)
-    print(f"{notebook}: {'your copy' if fresh else 'your copy is there already, as you left it'}")
-    print("Open it in JupyterLab: nox -s jupyter")
-
-
-@app.command()
-@one_line_errors
 def lint(slugs: Slugs = None) -> None:
     """Checks the structure of labs, their quizzes, the data registry, and lab.py against lab.ipynb."""
     from labkit.catalog.blueprint import check_blueprint, read_blueprint
@@ -168,7 +138,7 @@ def build(slugs: Slugs = None, lab_seconds: LabSeconds = 300) -> None:
     """Builds lab.ipynb from lab.py and executes it."""
     from labkit.runner.commands import build_labs
 
-    _exit(build_labs(slugs or [], lab_seconds))
+    exit_on(build_labs(slugs or [], lab_seconds))
 
 
 @app.command()
@@ -190,7 +160,9 @@ def run(
     """Runs worked labs headless and prints their claims; every listed wrong answer is tried as well."""
     from labkit.runner.commands import run_labs
 
-    _exit(run_labs(slugs or [], seed, parameter or [], jobs, shard, cell_seconds, lab_seconds, rehearse, results, cold))
+    exit_on(
+        run_labs(slugs or [], seed, parameter or [], jobs, shard, cell_seconds, lab_seconds, rehearse, results, cold)
+    )
 
 
 @app.command()
@@ -210,7 +182,7 @@ def submit(
     from labkit.classroom.submit import Order, submit_lab
 
     order = Order(slug, machine_type, accelerator, accelerator_count, seed, tuple(parameter or ()), image, minutes)
-    _exit(submit_lab(order, target))
+    exit_on(submit_lab(order, target))
 
 
 @app.command()
@@ -226,7 +198,7 @@ def exercises(
     """Runs the untouched learner's copies: nothing may raise, every exercise must be "not attempted"."""
     from labkit.runner.commands import run_untouched
 
-    _exit(run_untouched(slugs or [], seed, jobs, shard, lab_seconds, cold))
+    exit_on(run_untouched(slugs or [], seed, jobs, shard, lab_seconds, cold))
 
 
 @app.command()
@@ -248,7 +220,7 @@ def ablate(
         if not slugs:
             print(f"no lab differs from {changed}")
             return
-    _exit(run_ablations(slugs or [], seed, jobs, shard, lab_seconds, cold))
+    exit_on(run_ablations(slugs or [], seed, jobs, shard, lab_seconds, cold))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
@@ -280,7 +252,7 @@ def cleanup(
 
     report = (clean if yes else survey)(place_of_project(project, location, bucket, lab), Scope(lab, expired))
     print("\n".join(report.lines()))
-    _exit(not report.clean)
+    exit_on(not report.clean)
 
 
 @app.command()
@@ -319,6 +291,5 @@ def readme(check: Annotated[bool, typer.Option(help="Only say whether it is up t
         raise typer.Exit(1)
 
 
-def _exit(failures: int) -> None:
-    if failures:
-        raise typer.Exit(1)
+for _more in (cli_learner, cli_trainer):
+    _more.add_to(app)

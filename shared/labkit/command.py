@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Runs the command, or says where it is: only the environment core has what it needs."""
     try:
-        from labkit.cli import app
+        from labkit import cli
     except ModuleNotFoundError as missing:
         sys.exit(f"labs: this environment lacks {missing.name}. Use .venvs/core/bin/labs (nox -s environment -- core).")
-    app()
+    cli.app()

@@ -78,4 +78,15 @@ def start(
         raise RuntimeError(
             f"{folder}: another process has this database open; stop it or use another folder"
         ) from error
-    return Server(engine, Path(tempfile.mkdtemp(prefix="bigquery-")), buckets, port)
+    return Server(engine, _scratch(folder), buckets, port)
+
+
+def _scratch(folder: Path | str | None) -> Path:
+    """A new folder for uploads: inside the state, which is this process' alone, so that one that a kernel which was
+    killed has left is removed by the next."""
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix="bigquery-"))
+    scratch = Path(folder) / "uploads"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    return scratch
