@@ -88,7 +88,7 @@ def environment(session: nox.Session, name: str) -> None:
         session.run(
             *(uv(), "pip", "sync", "--python", python(name), "--require-hashes", "--compile-bytecode", str(lock))
         )
-        if declared.get("kernel"):
+        if declared.get("kernel") or declared.get("labkit"):
             # setuptools comes with the lock: nothing is fetched to build.
             install = (uv(), "pip", "install", "--quiet", "--python", python(name), "--no-deps", "--no-build-isolation")
             session.run(*install, "--editable", str(ROOT))
@@ -152,21 +152,10 @@ def lab(session: nox.Session) -> None:
 def jupyter(session: nox.Session) -> None:
     """JupyterLab with the kernels of both environments; further arguments go to it."""
     environment(session, "core")
-    if SYSTEM in ENVIRONMENTS["tfx"]["platforms"]:
+    # A class's archive has the locks that its labs need.
+    if SYSTEM in ENVIRONMENTS["tfx"]["platforms"] and lock_file("tfx").exists():
         environment(session, "tfx")
-    keep_jupyter_at_home()
-    session.run(
-        *(python("core"), "-m", "jupyterlab", "--ServerApp.root_dir", str(ROOT), "--ServerApp.ip=127.0.0.1"),
-        *session.posargs,
-    )
-
-
-def keep_jupyter_at_home() -> None:
-    """JupyterLab's defaults for this environment: it asks nobody for news or updates."""
-    settings = VENVS / "core" / "share" / "jupyter" / "lab" / "settings"
-    settings.mkdir(parents=True, exist_ok=True)
-    silent = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
-    (settings / "overrides.json").write_text(json.dumps(silent, indent=1) + "\n")
+    session.run(labs(), "jupyter", *session.posargs)
 
 
 @nox.session
@@ -224,10 +213,13 @@ def compare(session: nox.Session, notebooks: list[str], cold: list[str]) -> None
     """nbval executes the committed notebooks and compares the cells tagged nbval-check-output."""
     if notebooks:
         # One process for each notebook (loadfile): its cells share a kernel. --nbval-lax leaves untagged cells alone.
+        # `labs notebooks` lists the longest first, and that order is kept. Two kernels at once: what the two largest
+        # labs take together is the most memory (`labs health` shows their peaks).
         warm = [] if cold else [labs(), "warm", "--"]
         session.run(
             *(*warm, python("core"), "-m", "pytest", "-c", "ci/nbval.ini", "--rootdir", ".", "--nbval-lax"),
-            *("-n", "2", "--dist", "loadfile", "--nbval-sanitize-with", "ci/sanitize.cfg", *notebooks),
+            *("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"),
+            *("--nbval-sanitize-with", "ci/sanitize.cfg", *notebooks),
             env={"LABKIT_HEADLESS": "1"},
         )
 
@@ -253,6 +245,33 @@ def build(session: nox.Session) -> None:
     prepare(session, slugs_of(session.posargs))
     session.run(labs(), "build", *session.posargs)
     session.run(labs(), "readme")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The pages of all labs, into .work/site/html. `-- --check` also looks at each in a browser (Chromium)."""
+    environment(session, "core")
+    environment(session, "site")
+    work = ROOT / ".work" / "site"
+    shutil.rmtree(work / "html", ignore_errors=True)
+    session.run(python("core"), "-m", "labkit.site", str(work / "source"))
+    session.run(
+        *(python("site"), "-m", "sphinx", "-b", "html", "-W", "--keep-going", "--quiet", "-j", "2"),
+        *("-d", str(work / "doctrees"), str(work / "source"), str(work / "html")),
+    )
+    session.log(f"open {work / 'html' / 'index.html'}")
+    if "--check" in session.posargs:
+        # First that the check sees what is planted, then the pages.
+        session.run(python("core"), "-m", "pytest", "-c", "ci/pytest.ini", "--rootdir", ".", "shared/tests/site")
+        session.run(python("site"), "ci/site_check.py", str(work / "html"), "--shots", str(work / "shots"))
+
+
+@nox.session
+def learner(session: nox.Session) -> None:
+    """Does three labs as a learner does, in JupyterLab in a browser (Chromium). Arguments: other slugs, --keep."""
+    environment(session, "core")
+    environment(session, "site")
+    session.run(python("site"), "ci/learner_in_browser.py", *session.posargs)
 
 
 @nox.session

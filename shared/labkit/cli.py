@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from labkit import cli_learner, cli_trainer
+from labkit import cli_learner, cli_runner, cli_trainer
 from labkit.catalog.problems import Problem
+from labkit.cli_runner import Seed, Slugs
 from labkit.console import app as app
 from labkit.console import exit_on, one_line_errors, out
-
-Slugs = Annotated[list[str] | None, typer.Argument(help="Names of labs; none means all.", show_default=False)]
-Seed = Annotated[int | None, typer.Option(help="The lab's SEED; none leaves the stored one.")]
-Jobs = Annotated[int | None, typer.Option(help="Labs at once; none means one for each core.")]
-CellSeconds = Annotated[int, typer.Option(help="Limit for one cell.")]
-LabSeconds = Annotated[int, typer.Option(help="Limit for one lab.")]
-Cold = Annotated[
-    bool, typer.Option("--cold", help="Fresh kernels, as learners have; else forked from one with the imports.")
-]
-Shard = Annotated[str, typer.Option(help="Only part i of n of the labs, as i/n.")]
 
 
 def _fail_on(problems: list[Problem], fine: str) -> None:
@@ -65,7 +55,7 @@ def show(slug: str) -> None:
     print(f"cloud: {', '.join(lab.card.cloud.services)}, at most {lab.card.cloud.max_cost_usd} USD a run")
     for topic in lab.card.topics:
         print(f"{topic}: {blueprint.topics[topic].text if topic in blueprint.topics else 'unknown topic'}")
-    for parameter in read_parameters(lab.source).values():
+    for parameter in () if lab.handed_out else read_parameters(lab.source).values():
         print(f"{parameter.name}: {parameter.kind.__name__} = {parameter.default!r}")
 
 
@@ -108,14 +98,16 @@ def new(slug: str) -> None:
 @app.command()
 @one_line_errors
 def lint(slugs: Slugs = None) -> None:
-    """Checks the structure of labs, their quizzes, the data registry, and lab.py against lab.ipynb."""
+    """Checks the structure of labs, their quizzes, sequences, the data registry, and lab.py against lab.ipynb."""
     from labkit.catalog.blueprint import check_blueprint, read_blueprint
-    from labkit.catalog.collection import find_lab, lab_folders, read_labs
+    from labkit.catalog.collection import find_lab, lab_folders, need_sources, read_labs
     from labkit.catalog.datasets import check_datasets
     from labkit.catalog.lint import lint as lint_folder
+    from labkit.catalog.sequences import check_sequences
     from labkit.lesson.quiz import check_quiz
     from labkit.runner.build import drift
 
+    need_sources(slugs or [])
     folders = [folder for folder in lab_folders() if not slugs or folder.name in slugs]
     missing = set(slugs or ()) - {folder.name for folder in folders}
     for slug in missing:
@@ -129,40 +121,8 @@ def lint(slugs: Slugs = None) -> None:
     if not slugs:
         labs, _ = read_labs()
         problems += check_blueprint(read_blueprint(), {lab.slug for lab in labs}) + check_datasets()
+        problems += check_sequences()
     _fail_on(problems, f"{len(folders)} labs keep every rule")
-
-
-@app.command()
-@one_line_errors
-def build(slugs: Slugs = None, lab_seconds: LabSeconds = 300) -> None:
-    """Builds lab.ipynb from lab.py and executes it."""
-    from labkit.runner.commands import build_labs
-
-    exit_on(build_labs(slugs or [], lab_seconds))
-
-
-@app.command()
-@one_line_errors
-def run(
-    slugs: Slugs = None,
-    seed: Seed = None,
-    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE, repeatable.")] = None,
-    jobs: Jobs = None,
-    shard: Shard = "1/1",
-    cell_seconds: CellSeconds = 120,
-    lab_seconds: LabSeconds = 300,
-    rehearse: Annotated[bool, typer.Option(help='Labs on Vertex AI go the way of TARGET="vertex", here.')] = False,
-    results: Annotated[
-        Path | None, typer.Option(help="A folder for notebook, journal and outcome of each lab.")
-    ] = None,
-    cold: Cold = False,
-) -> None:
-    """Runs worked labs headless and prints their claims; every listed wrong answer is tried as well."""
-    from labkit.runner.commands import run_labs
-
-    exit_on(
-        run_labs(slugs or [], seed, parameter or [], jobs, shard, cell_seconds, lab_seconds, rehearse, results, cold)
-    )
 
 
 @app.command()
@@ -187,57 +147,6 @@ def submit(
 
 @app.command()
 @one_line_errors
-def exercises(
-    slugs: Slugs = None,
-    seed: Seed = None,
-    jobs: Jobs = None,
-    shard: Shard = "1/1",
-    lab_seconds: LabSeconds = 300,
-    cold: Cold = False,
-) -> None:
-    """Runs the untouched learner's copies: nothing may raise, every exercise must be "not attempted"."""
-    from labkit.runner.commands import run_untouched
-
-    exit_on(run_untouched(slugs or [], seed, jobs, shard, lab_seconds, cold))
-
-
-@app.command()
-@one_line_errors
-def ablate(
-    slugs: Slugs = None,
-    seed: Seed = None,
-    jobs: Jobs = None,
-    shard: Shard = "1/1",
-    changed: Annotated[str, typer.Option(help="Only labs whose folder differs from this git revision.")] = "",
-    lab_seconds: LabSeconds = 300,
-    cold: Cold = False,
-) -> None:
-    """Runs labs with the effect switched off; fails unless a claim fails."""
-    from labkit.runner.commands import changed_labs, run_ablations
-
-    if changed:
-        slugs = [slug for slug in changed_labs(changed) if not slugs or slug in slugs]
-        if not slugs:
-            print(f"no lab differs from {changed}")
-            return
-    exit_on(run_ablations(slugs or [], seed, jobs, shard, lab_seconds, cold))
-
-
-@app.command(context_settings={"ignore_unknown_options": True})
-@one_line_errors
-def warm(command: Annotated[list[str], typer.Argument(help="A command and its arguments, after --.")]) -> None:
-    """Runs a command that starts kernels of the labs, such as nbval, with warm ones."""
-    import subprocess
-
-    from labkit.runner.commands import chosen, worth_warming
-    from labkit.runner.warm.kernels import warm_kernels
-
-    with warm_kernels(worth_warming(lab.slug for lab in chosen([]))):
-        raise typer.Exit(subprocess.run(command, check=False).returncode)
-
-
-@app.command()
-@one_line_errors
 def cleanup(
     project: Annotated[str, typer.Option(help="On Google Cloud; else LABS_PROJECT, else the credentials'.")] = "",
     location: Annotated[str, typer.Option(help="The region; else LABS_LOCATION, else us-central1.")] = "",
@@ -253,16 +162,6 @@ def cleanup(
     report = (clean if yes else survey)(place_of_project(project, location, bucket, lab), Scope(lab, expired))
     print("\n".join(report.lines()))
     exit_on(not report.clean)
-
-
-@app.command()
-@one_line_errors
-def notebooks(shard: Shard = "1/1") -> None:
-    """Lists the committed notebooks, a path a line."""
-    from labkit.runner.commands import chosen
-
-    for lab in chosen([], shard):
-        print(lab.notebook)
 
 
 @app.command()
@@ -291,5 +190,5 @@ def readme(check: Annotated[bool, typer.Option(help="Only say whether it is up t
         raise typer.Exit(1)
 
 
-for _more in (cli_learner, cli_trainer):
+for _more in (cli_runner, cli_learner, cli_trainer):
     _more.add_to(app)

@@ -14,6 +14,7 @@ ALLOWED = {
     "lesson": {"catalog", "target"},
     "runner": {"catalog", "lesson"},
     "classroom": {"catalog", "lesson", "runner", "target"},
+    "site": {"catalog", "lesson", "runner", "classroom"},
 }
 
 

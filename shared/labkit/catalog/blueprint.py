@@ -75,6 +75,18 @@ def _read(folder: Path) -> Blueprint:
     return Blueprint(topics, plans, meta["guides"], sections)
 
 
+def exam_weights(blueprint: Blueprint) -> dict[int, float]:
+    """The share of the exam that each section has, summing to 1: of the newest guide that publishes weights.
+
+    Where none does, every section weighs the same.
+    """
+    published = [guide["weights"] for _, guide in sorted(blueprint.guides.items()) if "weights" in guide]
+    weights = {int(section): float(weight) for section, weight in (published[-1] if published else {}).items()}
+    weights = weights or dict.fromkeys(blueprint.sections, 1.0)
+    total = sum(weights.values())
+    return {section: weight / total for section, weight in sorted(weights.items())}
+
+
 @dataclass(frozen=True)
 class Coverage:
     """How many topics of one section of one guide have a lab that is there, and how many are only planned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,18 @@ class LabFolder:
         return self.folder.name
 
     @property
+    def handed_out(self) -> bool:
+        """Whether it is a class's copy, which has no solution (see `classroom.handout`)."""
+        return (self.folder / "handout.toml").exists() and not (self.folder / "lab.py").exists()
+
+    @property
     def source(self) -> Path:
+        """lab.py. Raises LabError for a lab that was handed out: it has none."""
+        if self.handed_out:
+            raise LabError(
+                f"{self.slug} is a class's copy, without its source. This command is for the collection that it was "
+                "made from; `labs start` opens the lab."
+            )
         return self.folder / "lab.py"
 
     @property
@@ -46,6 +58,15 @@ def read_labs() -> tuple[list[LabFolder], list[Problem]]:
         else:
             problems += card
     return labs, problems
+
+
+def need_sources(slugs: Iterable[str]) -> None:
+    """Raises LabError when one of these labs, or of all where none is named, was handed out without its source."""
+    wanted = set(slugs)
+    for folder in lab_folders():
+        card = read_card(folder / "lab.toml") if not wanted or folder.name in wanted else None
+        if isinstance(card, Card):
+            LabFolder(folder, card).source  # noqa: B018 – it raises
 
 
 def find_lab(slug: str) -> LabFolder:

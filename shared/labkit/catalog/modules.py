@@ -6,9 +6,14 @@ import types
 from pathlib import Path
 
 
-def load_module(path: Path) -> types.ModuleType:
-    """The module in a file. Nothing is cached beside it: what lies in a lab's folder is what its author put there."""
+def load_module(path: Path, text: str | None = None) -> types.ModuleType:
+    """The module in a file. Nothing is cached beside it: what lies in a lab's folder is what its author put there.
+
+    `text`: in the place of the file's, which need not be there; what the module finds by its `__file__` lies in the
+    same folder either way.
+    """
     module = types.ModuleType(f"labkit_{path.stem}_of_{path.parent.name}".replace("-", "_"))
     module.__file__ = str(path)
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+    text = path.read_text(encoding="utf-8") if text is None else text
+    exec(compile(text, str(path), "exec"), module.__dict__)
     return module

@@ -71,11 +71,14 @@ def judge(exercise: Exercise, answers: Sequence[Any], context: Sequence[Any]) ->
     return Verdict(CORRECT)
 
 
-def read_exercises(path: Path) -> dict[str, Exercise]:
-    """The exercises of a checks.py by name. It is loaded from the lab's own folder, never from a learner's notebook."""
-    if not path.exists():
+def read_exercises(path: Path, text: str | None = None) -> dict[str, Exercise]:
+    """The exercises of a checks.py by name. It is loaded from the lab's own folder, never from a learner's notebook.
+
+    `text`: the file's content where it comes from elsewhere (see `answers`).
+    """
+    if text is None and not path.exists():
         raise LabError(f"{path}: no such file. A lab's checks are in checks.py; labs/AUTHORING.md has the form.")
-    module = load_module(path)
+    module = load_module(path, text)
     classes = [
         value
         for value in vars(module).values()

@@ -11,26 +11,32 @@ from typing import TYPE_CHECKING, Any
 from labkit.catalog import LabError
 from labkit.catalog.collection import LabFolder, find_lab
 from labkit.catalog.datasets import load_dataset
+from labkit.catalog.imports import note_imports
 from labkit.catalog.places import home
-from labkit.catalog.source import Task, read_cells, read_tasks
+from labkit.catalog.source import Task
+from labkit.catalog.version import lab_version
+from labkit.lesson.answers import read_answers
 from labkit.lesson.claims import Claim, ClaimFailed, make_claim
 from labkit.lesson.exercise import (
     CORRECT,
     ERROR,
-    INCORRECT,
     NOT_ATTEMPTED,
     Exercise,
     Verdict,
     judge,
-    read_exercises,
     untouched,
 )
-from labkit.lesson.journal import Journal
+from labkit.lesson.journal import open_journal
 from labkit.lesson.messages import Message, show
+from labkit.lesson.next_lab import next_line
+from labkit.lesson.outline import read_outline
 from labkit.lesson.plots import use_style
 from labkit.lesson.predict import Prediction, prediction_buttons
-from labkit.lesson.quiz import explain, parse_answer, quiz_buttons, quiz_html, quiz_text, read_quiz
+from labkit.lesson.quiz import explain, parse_answer, quiz_buttons, quiz_html, quiz_text
 from labkit.lesson.reference import reference_answers, solution_text, try_text
+from labkit.lesson.standing import LabStanding, standing_of
+from labkit.lesson.summary import summary
+from labkit.lesson.tracebacks import hide_solutions
 from labkit.lesson.watcher import Watcher
 from labkit.lesson.widgets import show_with_buttons
 from labkit.target import Target, open_target
@@ -85,18 +91,22 @@ class Lab:
         self.seed = seed
         self._shell = shell
         self._namespace: dict[str, Any] = namespace if namespace is not None else getattr(shell, "user_ns", {})
-        self._exercises = read_exercises(lab.folder / "checks.py")
-        self._tasks = read_tasks(read_cells(lab.source))
+        self._answers = read_answers(lab.folder)
+        self._exercises, self._tasks = self._answers.exercises, self._answers.tasks
+        if self._answers.sealed:
+            hide_solutions(shell)
+        self._journal = open_journal(self.slug, lab_version(lab.folder))
+        # A new kernel goes on where the learner was: with the next hint, and with the first answers to the quiz.
+        self._earlier = self._journal.earlier()
+        before = standing_of(self.slug, self._earlier)
         self._claims: dict[str, Claim] = {}
         self._verdicts: dict[str, Verdict] = {}
-        self._hints: dict[str, int] = {}
+        self._hints = {name: one.hints for name, one in before.exercises.items()}
         self._handed: set[str] = set()
         self._predictions: dict[str, Prediction] = {}
-        self._quiz: dict[int, bool] = {}
+        self._quiz: dict[int, bool] = dict(before.quiz)
         self._audited: set[int] = set()  # places in target.queries of what CI's wrong answers sent
         self._audited_requests: set[int] = set()  # and in target.requests
-        path = os.environ.get("LABKIT_JOURNAL")
-        self._journal = Journal(self.slug, Path(path) if path else None)
         self._watcher = Watcher()
         self._watcher.attach(shell)
         # An exercise cell that stops before it binds its answer must not make the check cell a NameError.
@@ -147,6 +157,7 @@ class Lab:
         self._claims[name] = claim
         self._journal.write("claim", holds=claim.holds, **asdict(claim))
         if not claim.holds:
+            note_imports()  # an ablated run ends here
             raise ClaimFailed(str(claim))
         show(Message("good", str(claim)))
 
@@ -162,7 +173,9 @@ class Lab:
         answers, context = values[: len(task.answers)], values[len(task.answers) :]
         verdict = self._judge(exercise, task, answers, context)
         self._verdicts[name] = verdict
-        self._journal.write("check", exercise=name, hints=self._hints.get(name, 0), **asdict(verdict))
+        typed = self._watcher.text_of(task.answers)
+        evidence = {} if typed is None else {"answer": typed}
+        self._journal.write("check", exercise=name, hints=self._hints.get(name, 0), **asdict(verdict), **evidence)
         if os.environ.get("LABKIT_AUDIT"):
             self._audit(exercise, task)
         show(self._told(name, verdict))
@@ -215,11 +228,11 @@ class Lab:
         """Shows one more hint at each call."""
         exercise, _ = self._exercise(name)
         shown = self._hints.get(name, 0)
-        self._journal.write("hint", exercise=name, number=shown + 1)
         if shown >= len(exercise.hints):
             show(Message("note", f'That were all the hints. `lab.solution("{name}")` shows one way to do it.'))
             return
         self._hints[name] = shown + 1
+        self._journal.write("hint", exercise=name, number=shown + 1)
         show(Message("note", f"Hint {shown + 1} of {len(exercise.hints)}: {exercise.hints[shown]}"))
 
     def solution(self, name: str) -> None:
@@ -232,11 +245,17 @@ class Lab:
 
     def predict(self, name: str, question: str, options: Sequence[str], answer: str | None = None) -> None:
         """Asks for a guess before the result is there. By click, or again with `answer=` one of the options."""
-        prediction = self._predictions.setdefault(name, Prediction(name, question, tuple(options)))
+        guess = self._guess(name)
+        asked = Prediction(name, question, tuple(options), guess if guess in options else None)
+        prediction = self._predictions.setdefault(name, asked)
         if answer is not None:
             self._predicted(prediction, answer)
             return
         show_with_buttons(prediction.ask(), lambda: prediction_buttons(prediction, self._predicted))
+
+    def _guess(self, name: str) -> str | None:
+        """What the learner predicted in an earlier session."""
+        return standing_of(self.slug, self._earlier).predictions.get(name, (None, None))[0]
 
     def _predicted(self, prediction: Prediction, answer: str) -> None:
         prediction.commit(answer)
@@ -257,7 +276,7 @@ class Lab:
 
     def quiz(self, number: int | None = None, answer: str | None = None) -> None:
         """Asks the questions; `lab.quiz(1, "b")` answers one and explains each of its options."""
-        quiz = read_quiz(self.folder / "quiz.toml")
+        quiz = self._answers.quiz
         if number is None:
             asked = Message("note", "Exam lens")
             show_with_buttons(asked, lambda: quiz_buttons(quiz, self._answered), quiz_html(quiz), quiz_text(quiz))
@@ -273,18 +292,23 @@ class Lab:
 
     def finish(self) -> None:
         """Shows what was claimed and done; the last cell of every lab."""
-        outcomes = {name: self._verdicts.get(name, Verdict(NOT_ATTEMPTED)).outcome for name in self._tasks}
-        done = sum(outcome == CORRECT for outcome in outcomes.values())
-        open_ones = [name for name, outcome in outcomes.items() if outcome in (INCORRECT, ERROR, NOT_ATTEMPTED)]
-        lines = [str(claim) for claim in self._claims.values()]
-        lines.append(
-            f"exercises: {done} of {len(outcomes)} correct" + (f"; open: {', '.join(open_ones)}" if open_ones else "")
-        )
-        if self._quiz:
-            lines.append(f"quiz: {sum(self._quiz.values())} of {len(self._quiz)} right at the first answer")
+        found = standing_of(self.slug, [*self._earlier, *self._journal.events])
+        outcomes = {name: self._outcome(name, found) for name in self._tasks}
         sent = [text for number, text in enumerate(self.target.queries) if number not in self._audited]
         self._journal.write("queries", texts=sent)
         asked = [line for number, line in enumerate(self.target.requests) if number not in self._audited_requests]
         self._journal.write("requests", distinct=distinct(asked))
         self._journal.write("finish", exercises=outcomes, claims=len(self._claims))
-        show(Message("good" if not open_ones else "note", f"{self.card.title}: {len(self._claims)} claims seen", lines))
+        note_imports()
+        lines = [str(claim) for claim in self._claims.values()]
+        lines += summary(outcomes, found, read_outline(self.folder), self._journal.progress)
+        if self._journal.progress:
+            lines += next_line(self.slug)
+        mood = "good" if all(outcome == CORRECT for outcome in outcomes.values()) else "note"
+        show(Message(mood, f"{self.card.title}: {len(self._claims)} claims seen", lines))
+
+    def _outcome(self, name: str, found: LabStanding) -> str:
+        """Of an exercise: as it was last checked in this session, else the best of earlier ones."""
+        if name in self._verdicts:
+            return self._verdicts[name].outcome
+        return found.exercises[name].outcome if name in found.exercises else NOT_ATTEMPTED

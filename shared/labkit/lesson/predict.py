@@ -18,7 +18,8 @@ class Prediction:
 
     def ask(self) -> Message:
         how = f'`lab.predict("{self.name}", …, answer="…")` answers without buttons.'
-        return Message("note", self.question, [*(f"• {option}" for option in self.options), how])
+        said = [f"So far you predict: {self.answer}"] if self.answer else []
+        return Message("note", self.question, [*(f"• {option}" for option in self.options), *said, how])
 
     def commit(self, answer: str) -> None:
         if answer not in self.options:
@@ -38,7 +39,7 @@ def prediction_buttons(prediction: Prediction, commit: Callable[[Prediction, str
     import ipywidgets as widgets
 
     head = widgets.HTML(Message("note", prediction.question).html())
-    said = widgets.HTML()
+    said = widgets.HTML(Message("note", f"So far you predict: {prediction.answer}").html() if prediction.answer else "")
 
     def clicked(button: object) -> None:
         answer = str(button.description)  # type: ignore[attr-defined]

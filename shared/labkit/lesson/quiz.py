@@ -50,11 +50,17 @@ class Quiz(BaseModel):
 
 
 def read_quiz(path: Path) -> Quiz:
-    """The quiz. Raises LabError with the first thing that is wrong."""
+    """The quiz in a file. Raises LabError with the first thing that is wrong."""
     try:
-        return Quiz.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse_quiz(path.read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise LabError(f"{path}: no such file. A lab has a quiz.toml; labs/AUTHORING.md shows the form.") from None
+
+
+def parse_quiz(text: str, path: Path) -> Quiz:
+    """The quiz in a text; `path` is where it comes from. Raises LabError with the first thing that is wrong."""
+    try:
+        return Quiz.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise LabError(f"{path}: not TOML: {error}. Mend the syntax.") from None
     except ValidationError as error:

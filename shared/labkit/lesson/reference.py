@@ -40,7 +40,7 @@ def reference_answers(task: Task, namespace: dict[str, Any]) -> list[Any]:
 def try_text(text: str, task: Task, exercise: Exercise, namespace: dict[str, Any]) -> Verdict:
     """The verdict on `text` typed into the exercise cell of a notebook with this namespace, which is not changed."""
     try:
-        result = run_text(text, _detached(namespace), f"answer to {task.name}")
+        result = run_text(text, detached(namespace), f"answer to {task.name}")
         values = [eval(argument, result) for argument in task.arguments]
     except Exception as error:
         return Verdict(ERROR, f"{type(error).__name__}: {error}")
@@ -48,7 +48,7 @@ def try_text(text: str, task: Task, exercise: Exercise, namespace: dict[str, Any
     return judge(exercise, values[:count], values[count:])
 
 
-def _detached(namespace: dict[str, Any]) -> dict[str, Any]:
+def detached(namespace: dict[str, Any]) -> dict[str, Any]:
     """A copy in which data and random generators are copies too: an answer that changes them changes nothing."""
     import numpy as np
 

@@ -7,13 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jupytext
-import nbformat
-from nbformat import NotebookNode
-
 from labkit.catalog.collection import LabFolder
 from labkit.catalog.environments import kernel_environments
 from labkit.catalog.problems import Problem
+from labkit.runner.lean import NotebookNode, jupytext, nbformat
 
 
 def read_source(path: Path) -> NotebookNode:

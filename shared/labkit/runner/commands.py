@@ -3,86 +3,92 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labkit.catalog import LabError
-from labkit.catalog.collection import LabFolder, find_lab, lab_folders, read_labs
-from labkit.catalog.environments import Environment, environments
-from labkit.catalog.places import home
-from labkit.runner import exercises
-from labkit.runner.build import build_notebook, stored, write_notebook
-from labkit.runner.execute import LEARNER, WORKED, Result, Run, executed_notebook
-from labkit.runner.health import expected_seconds, record
+from labkit.catalog.collection import find_lab
+from labkit.runner.capacity import default_jobs, memory_for_runs
+from labkit.runner.health import record
 from labkit.runner.parameters import checked, from_command_line, read_parameters
+from labkit.runner.plan import planned
+from labkit.runner.pools import Pool, local_pool, prepare_workers
 from labkit.runner.results import keep_result, prepare_results
-from labkit.runner.schedule import default_jobs, run_all, run_folder, shard
+from labkit.runner.runs import LEARNER, WORKED, Result, Run
+from labkit.runner.schedule import run_all, run_folder
+from labkit.runner.selection import changed_labs as changed_labs
+from labkit.runner.selection import chosen, worth_warming
+from labkit.runner.unchanged import Passed, forget_pass, keep_pass, split_unchanged
 from labkit.runner.warm.kernels import warm_kernels
 
-
-def chosen(slugs: Sequence[str], part: str = "1/1") -> list[LabFolder]:
-    """The named labs, or all. Raises LabError when a name is unknown, a card broken, or an environment not made."""
-    if slugs:
-        labs = [find_lab(slug) for slug in dict.fromkeys(slugs)]
-    else:
-        labs, problems = read_labs()
-        if problems:
-            raise LabError(str(problems[0]))
-    labs = shard(labs, part)
-    for lab in labs:
-        environment = environments().get(lab.card.environment)
-        if environment is None or not environment.made:
-            name = lab.card.environment
-            raise LabError(f"{lab.slug} needs the environment {name}: nox -s environment -- {name}")
-    return labs
+RUN, UNTOUCHED, ABLATION, BUILD = "run", "untouched learner's copy", "ablation", "build"
 
 
-def changed_labs(revision: str) -> list[str]:
-    """Labs of which a file differs from a git revision, or is new. Raises LabError when git does not know it."""
-    asked = subprocess.run(
-        ["git", "diff", "--name-only", "--merge-base", revision, "--", "labs"],
-        cwd=home(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if asked.returncode:
-        raise LabError(f"--changed {revision}: git says {asked.stderr.strip().splitlines()[-1]}")
-    there = {folder.relative_to(home()): folder.name for folder in lab_folders()}
-    paths = [Path(line) for line in asked.stdout.splitlines()]
-    return sorted({there[parent] for path in paths for parent in path.parents if parent in there})
+@dataclass(frozen=True)
+class Options:
+    """How runs are carried out, whatever they are.
+
+    `jobs`: the most at once; None: one for each core. `cold`: each kernel imports for itself, as a learner's does.
+    `changed_only`: what has passed and depends on nothing that has changed is not run again. `failed_first`: before
+    the others come those whose newest run of this kind has failed. `pool_of`: where runs are executed; None: here.
+    """
+
+    jobs: int | None = None
+    cold: bool = False
+    changed_only: bool = False
+    failed_first: bool = False
+    pool_of: Callable[[int], AbstractContextManager[Pool]] | None = None
 
 
-def worth_warming(slugs: Iterable[str]) -> list[Environment]:
-    """The environments with at least two of these runs: a server imports what one cold kernel would."""
-    counted = Counter(find_lab(slug).card.environment for slug in slugs)
-    return [environments()[name] for name, count in counted.items() if count > 1]
+_PLAIN = Options()
 
 
-def _run_each(
-    runs: list[Run], kind: str, jobs: int | None, judged: Callable[[Result], list[str]], cold: bool = False
-) -> int:
+def _run_each(runs: list[Run], kind: str, options: Options, judged: Callable[[Result], list[str]]) -> int:
     """Runs, prints each result as soon as it is there, and counts those with a fault."""
-    failed = []
+    began = time.time()
+    failed: list[str] = []
+    if options.changed_only:
+        runs, unchanged = split_unchanged(runs, kind)
+        say_unchanged(unchanged)
 
     def finished(result: Result) -> None:
-        record(result, kind)
         faults = judged(result)
+        record(result, kind, faults)
         report(result, faults)
         if faults:
             failed.append(result.run.slug)
+            forget_pass(result.run, kind)
+        else:
+            keep_pass(result.run, kind, began)
 
-    # Longest first: the last runs are short, and no core waits long for the end of another's.
-    runs = sorted(runs, key=lambda run: -expected_seconds(run.slug))
-    with warm_kernels([] if cold else worth_warming(run.slug for run in runs)):
-        run_all(runs, jobs or default_jobs(), finished)
+    if runs:
+        _carry_out(runs, kind, options, finished)
     print(
         f"{kind}: {len(runs) - len(failed)} passed, {len(failed)} failed" + (f": {', '.join(failed)}" if failed else "")
     )
     return len(failed)
+
+
+def _carry_out(runs: list[Run], kind: str, options: Options, finished: Callable[[Result], None]) -> None:
+    if options.pool_of is None:
+        # Its imports and those of the fork servers below go on beside each other.
+        prepare_workers()
+    with warm_kernels([] if options.cold else worth_warming(run.slug for run in runs)):
+        # Measured after the servers have started: what they take is not for the runs.
+        plan = planned(runs, kind, options.jobs or default_jobs(), memory_for_runs(), options.failed_first)
+        run_all(plan, finished, options.pool_of or local_pool)
+
+
+def say_unchanged(unchanged: Sequence[Passed]) -> None:
+    """One line for all labs that need not be run."""
+    if unchanged:
+        dates = sorted(passed.date[:16].replace("T", " ") for passed in unchanged)
+        when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+        print(f"unchanged: {len(unchanged)} labs, last passed {when} (UTC)")
 
 
 def report(result: Result, faults: list[str]) -> None:
@@ -105,21 +111,21 @@ def run_labs(
     slugs: Sequence[str],
     seed: int | None,
     pairs: list[str],
-    jobs: int | None,
     part: str,
     cell_seconds: int,
     lab_seconds: int,
     rehearse: bool = False,
     results: Path | None = None,
-    cold: bool = False,
+    options: Options = _PLAIN,
 ) -> int:
     """Runs the worked labs; a lab fails when a cell or claim does, or an exercise misjudges an answer.
 
     `rehearse`: labs whose card names a service of Vertex AI go the way of TARGET="vertex", on this machine.
     `results`: a folder in which each lab's outcome is kept, too, as <slug>/ (see `results`).
-    `cold`: each kernel imports for itself, as a learner's does.
     """
     if results is not None:
+        if options.changed_only:
+            raise LabError("--results keeps the outcome of every lab, so it does not go with --changed-only.")
         prepare_results(results)
     runs = []
     for lab in chosen(slugs, part):
@@ -136,15 +142,17 @@ def run_labs(
             keep_result(result, found, results)
         return found
 
-    return _run_each(runs, "run", jobs, faults, cold)
+    return _run_each(runs, RUN, options, faults)
 
 
 def _worked_faults(result: Result) -> list[str]:
-    return [result.error] if result.error else exercises.worked_faults(result)
+    from labkit.runner.exercises import worked_faults
+
+    return [result.error] if result.error else worked_faults(result)
 
 
 def run_untouched(
-    slugs: Sequence[str], seed: int | None, jobs: int | None, part: str, lab_seconds: int = 300, cold: bool = False
+    slugs: Sequence[str], seed: int | None, part: str, lab_seconds: int = 300, options: Options = _PLAIN
 ) -> int:
     """Runs the learner's copies as they are handed out."""
     given = {} if seed is None else {"SEED": seed}
@@ -154,13 +162,15 @@ def run_untouched(
     ]
 
     def faults(result: Result) -> list[str]:
-        return [result.error] if result.error else exercises.untouched_faults(result)
+        from labkit.runner.exercises import untouched_faults
 
-    return _run_each(runs, "untouched learner's copy", jobs, faults, cold)
+        return [result.error] if result.error else untouched_faults(result)
+
+    return _run_each(runs, UNTOUCHED, options, faults)
 
 
 def run_ablations(
-    slugs: Sequence[str], seed: int | None, jobs: int | None, part: str, lab_seconds: int = 300, cold: bool = False
+    slugs: Sequence[str], seed: int | None, part: str, lab_seconds: int = 300, options: Options = _PLAIN
 ) -> int:
     """Runs with the effect switched off; a lab passes when a claim fails."""
     runs = []
@@ -171,10 +181,12 @@ def run_ablations(
         runs.append(Run(lab.slug, folder, WORKED, parameters, lab_seconds=lab_seconds))
 
     def faults(result: Result) -> list[str]:
-        fault = exercises.ablation_fault(result)
+        from labkit.runner.exercises import ablation_fault
+
+        fault = ablation_fault(result)
         return [fault] if fault else []
 
-    return _run_each(runs, "ablation", jobs, faults, cold)
+    return _run_each(runs, ABLATION, options, faults)
 
 
 def build_labs(slugs: Sequence[str], lab_seconds: int = 300) -> int:
@@ -185,6 +197,9 @@ def build_labs(slugs: Sequence[str], lab_seconds: int = 300) -> int:
     runs = [Run(lab.slug, run_folder(lab.slug, "build"), lab_seconds=lab_seconds) for lab in chosen(slugs)]
 
     def built(result: Result) -> list[str]:
+        from labkit.runner.build import build_notebook, stored, write_notebook
+        from labkit.runner.execute import executed_notebook
+
         if result.error:
             return [result.error]
         lab = find_lab(result.run.slug)
@@ -192,4 +207,4 @@ def build_labs(slugs: Sequence[str], lab_seconds: int = 300) -> int:
         shutil.rmtree(result.run.folder / "files", ignore_errors=True)
         return []
 
-    return _run_each(runs, "build", 1 if len(runs) == 1 else None, built, cold=True)
+    return _run_each(runs, BUILD, Options(cold=True), built)

@@ -29,6 +29,7 @@ def examine() -> Iterator[Finding]:
     system = f"{platform.system().lower()}-{platform.machine().lower()}"
     yield Finding(f"this machine is {system}", system == "linux-x86_64", "use the devcontainer: see README.md", False)
     yield Finding("git", shutil.which("git") is not None, "install git")
+    yield Finding("bubblewrap", shutil.which("bwrap") is not None, "apt install bubblewrap, to grade a class", False)
     free = shutil.disk_usage(home()).free / 2**30
     yield Finding(f"{free:.0f} GiB of disk free", free > 5, "free 5 GiB")
     for environment in environments().values():

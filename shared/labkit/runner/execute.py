@@ -3,64 +3,28 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import papermill
-import psutil
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from labkit.catalog.collection import find_lab
+from labkit.catalog.imports import WANTED
 from labkit.lesson.journal import read_journal
 from labkit.runner.build import build_notebook, write_notebook
+from labkit.runner.lean import CellTimeoutError, DeadKernelError, PapermillExecutionError, nbformat, papermill
 from labkit.runner.learner import learner_copy
 from labkit.runner.memory import PeakMemory
-from labkit.runner.warm.kernels import warm_pids
-
-WORKED, LEARNER = "worked", "learner"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of one lab: the worked notebook or the untouched learner's copy, with checked parameters."""
-
-    slug: str
-    folder: Path
-    form: str = WORKED
-    parameters: dict[str, Any] = field(default_factory=dict)
-    audit: bool = False
-    cell_seconds: int = 120
-    lab_seconds: int = 300
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run gave. `error` is empty when every cell ran; `events` is the lab's journal."""
-
-    run: Run
-    notebook: Path
-    error: str
-    seconds: float
-    peak_mib: float
-    events: list[dict[str, Any]]
-
-    @property
-    def claims(self) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["event"] == "claim"]
-
-
-class LabTimeout(Exception):
-    """A cell or the lab took longer than its limit."""
+from labkit.runner.runs import LEARNER as LEARNER
+from labkit.runner.runs import WORKED as WORKED
+from labkit.runner.runs import Result as Result
+from labkit.runner.runs import Run as Run
+from labkit.runner.warm.kernels import kernel_folder, warm_pids
 
 
 def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells: None) -> Result:
@@ -72,6 +36,8 @@ def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells:
     run.folder.mkdir(parents=True, exist_ok=True)
     source, executed = run.folder / "lab.ipynb", run.folder / "executed.ipynb"
     journal = run.folder / "journal.jsonl"
+    # A worker elsewhere that died with this run has left its half: the run begins anew.
+    journal.unlink(missing_ok=True)
     notebook = build_notebook(lab)
     write_notebook(learner_copy(notebook) if run.form == LEARNER else notebook, source)
     limit = _Limit(run, len(notebook.cells), progress)
@@ -108,7 +74,7 @@ def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells:
     left = memory.end_survivors()
     if left and not error:
         error = f"processes were left behind (ended now): {'; '.join(left)}"
-    return Result(run, executed, error, seconds, memory.peak, read_journal(journal))
+    return Result(run, executed, error, seconds, memory.peak, read_journal(journal), memory.cpu_seconds)
 
 
 class _Limit:
@@ -132,14 +98,6 @@ class _Limit:
         return f"a cell ran longer than its limit of {self.run.cell_seconds} s"
 
 
-def remove_stale_sockets() -> None:
-    """Removes the socket folders of runs that were killed: a process that is killed removes nothing itself."""
-    for folder in Path(tempfile.gettempdir()).glob("labs-*-*"):
-        pid = folder.name.split("-")[1]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.stat().st_uid == os.getuid():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 @contextmanager
 def _environment(run: Run, journal: Path) -> Iterator[None]:
     """Variables that the kernel inherits: where to write, and that nobody is there to click."""
@@ -148,6 +106,9 @@ def _environment(run: Run, journal: Path) -> Iterator[None]:
         "LABKIT_WORK": str(run.folder / "files"),
         "LABKIT_HEADLESS": "1",
         "LABKIT_AUDIT": "1" if run.audit else "",
+        WANTED: str(run.imports),
+        # Warm kernels come first, where there are any.
+        "JUPYTER_PATH": os.pathsep.join(filter(None, [os.environ.get("JUPYTER_PATH"), str(kernel_folder())])),
     }
     before = dict(os.environ)
     os.environ.update(values)

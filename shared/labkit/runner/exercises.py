@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.catalog.collection import find_lab
 from labkit.lesson.exercise import CORRECT, INCORRECT, NOT_ATTEMPTED, read_exercises
-from labkit.runner.execute import Result
+from labkit.runner.runs import Result
 
 
 def worked_faults(result: Result) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from nbformat import NotebookNode
-
 from labkit.catalog import LabError
 from labkit.catalog.source import BEGIN, END, bound_names
+from labkit.runner.lean import NotebookNode
 
 
 def learner_copy(notebook: NotebookNode) -> NotebookNode:

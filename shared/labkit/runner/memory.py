@@ -1,4 +1,4 @@
-"""Peak memory of everything that this process has started, and what of it is left behind."""
+"""Peak memory and processor time of everything that this process has started, and what of it is left behind."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _GROWN, _SECONDS = 1.01, 5.0
 class PeakMemory:
     """Samples the children that this process starts while the context is open, and theirs. `peak` is in MiB.
 
+    `cpu_seconds` is their processor time as last sampled: what a process uses in its last moment is not in it.
+
     The proportional set size counts a page that processes share once in all; where the system does not give it, the
     resident set size is taken, which counts it in each. The proportional one takes the system 30 ms for a process of
     1 GiB, so it is read when the resident one, which costs nothing, has grown, and now and then.
@@ -28,8 +30,13 @@ class PeakMemory:
         self._resident, self._read = 0.0, 0.0
         self._before: set[psutil.Process] = set()
         self._seen: set[psutil.Process] = set()
+        self._cpu: dict[psutil.Process, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self._cpu.values())
 
     def __enter__(self) -> PeakMemory:
         self._before = set(psutil.Process().children())
@@ -58,6 +65,7 @@ class PeakMemory:
         while not self._stop.wait(self.interval):
             children = self._children()
             self._seen.update(children)
+            self._cpu.update((child, seconds) for child in children if (seconds := _cpu_seconds(child)))
             resident, now = sum(_resident(child) for child in children), time.monotonic()
             if resident > _GROWN * self._resident or now > self._read + _SECONDS:
                 self._resident, self._read = max(self._resident, resident), now
@@ -72,6 +80,14 @@ class PeakMemory:
             except psutil.Error:
                 continue
         return found - self._before
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    except psutil.Error:
+        return 0.0
 
 
 def _resident(process: psutil.Process) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.catalog import LabError
-from labkit.runner.execute import Result
+from labkit.runner.runs import Result
 
 OUTCOME, NOTEBOOK, JOURNAL = "outcome.json", "executed.ipynb", "journal.jsonl"
 

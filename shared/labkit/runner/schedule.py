@@ -1,27 +1,21 @@
-"""Runs many labs, as many at once as there are cores, with a progress bar for each."""
+"""Runs many labs, as many at once as cores and memory allow, each result as soon as it is there."""
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from labkit.catalog import LabError
 from labkit.catalog.places import home
-from labkit.runner.execute import Result, Run, execute, remove_stale_sockets
+from labkit.runner.plan import Plan
+from labkit.runner.pools import Pool, local_pool
+from labkit.runner.progress import Shown, shown
+from labkit.runner.runs import Result, Run
 
-Item = TypeVar("Item")
-_reports: Any = None
+# How often the bars move.
+_TICK = 0.3
 
 
 def run_folder(slug: str, kind: str) -> Path:
@@ -30,78 +24,36 @@ def run_folder(slug: str, kind: str) -> Path:
     return home() / ".work" / "runs" / slug / f"{stamp}-{kind}"
 
 
-def shard(items: Sequence[Item], text: str) -> list[Item]:
-    """Part i of n ("i/n", i from 1) of a list; the n parts are disjoint and together whole."""
-    try:
-        part, parts = (int(number) for number in text.split("/"))
-        if not 1 <= part <= parts:
-            raise ValueError
-    except ValueError:
-        raise LabError(f"--shard {text}: write i/n with 1 <= i <= n, such as 1/2.") from None
-    return list(items[part - 1 :: parts])
+def run_all(
+    plan: Plan,
+    finished: Callable[[Result], None],
+    pool_of: Callable[[int], AbstractContextManager[Pool]] = local_pool,
+) -> list[Result]:
+    """Executes the plan; `finished` is called with each result as soon as it is there.
 
-
-def run_all(runs: Iterable[Run], jobs: int, finished: Callable[[Result], None]) -> list[Result]:
-    """Executes the runs in `jobs` processes; `finished` is called with each result as soon as it is there."""
-    runs = list(runs)
-    remove_stale_sockets()
-    context = multiprocessing.get_context("spawn")
-    reports = context.Queue()
-    pool = ProcessPoolExecutor(max(1, min(jobs, len(runs))), context, initializer=_started, initargs=(reports,))
+    `pool_of`: gives the pool for a number of jobs.
+    """
     results: list[Result] = []
-    with _progress() as bars, pool, _ended_on_interrupt():
-        tasks = {run.folder: bars.add_task(f"{run.slug} ({run.form})", total=None) for run in runs}
-        waiting = {pool.submit(_execute, run): run for run in runs}
-        while waiting:
-            _show_reports(reports, bars, tasks)
-            done = [future for future in waiting if future.done()]
+    with shown(plan) as view, pool_of(min(plan.jobs, max(1, plan.total))) as pool:
+        going: dict[Future[Result], Run] = {}
+        _start(plan, pool, view, going)
+        while going:
+            done, _ = wait(going, timeout=_TICK, return_when=FIRST_COMPLETED)
+            for report in pool.reports():
+                view.moved(*report)
             for future in done:
-                run = waiting.pop(future)
-                bars.remove_task(tasks[run.folder])
-                results.append(future.result())
-                finished(results[-1])
-            if not done:
-                try:
-                    next(as_completed(waiting, timeout=0.3))
-                except TimeoutError:
-                    continue
+                run = going.pop(future)
+                result = future.result()
+                results.append(result)
+                plan.finish(run)
+                finished(result)
+                view.finished(run)
+            _start(plan, pool, view, going)
+            view.tick()
     return results
 
 
-def _progress() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} cells"), TimeElapsedColumn()
-    return Progress(*columns, transient=True)
-
-
-def _show_reports(reports: Any, bars: Progress, tasks: dict[Path, Any]) -> None:
-    while not reports.empty():
-        folder, done, cells = reports.get()
-        bars.update(tasks[folder], completed=done, total=cells)
-
-
-@contextmanager
-def _ended_on_interrupt() -> Iterator[None]:
-    """On Ctrl-C the pool would wait for the labs that run; here they are ended, and their kernels end with them."""
-    try:
-        yield
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-
-
-def _started(reports: Any) -> None:
-    global _reports
-    _reports = reports
-    if sys.platform == "linux":
-        # A worker dies with this command, even when that is killed; its kernel notices and ends, too.
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-def _execute(run: Run) -> Result:
-    return execute(run, lambda done, cells: _reports.put((run.folder, done, cells)))
-
-
-def default_jobs() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _start(plan: Plan, pool: Pool, view: Shown, going: dict[Future[Result], Run]) -> None:
+    while (run := plan.start_next()) is not None:
+        going[pool.submit(run)] = run
+        view.started(run)

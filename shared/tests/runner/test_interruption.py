@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from labkit.runner.execute import remove_stale_sockets
+from labkit.runner.pools import remove_stale_sockets
 
 
 def started_by(home: Path) -> list[psutil.Process]:

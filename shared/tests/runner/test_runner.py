@@ -20,7 +20,6 @@ from labkit.runner.execute import LEARNER, Result, Run, execute, executed_notebo
 from labkit.runner.health import expected_seconds, health_file
 from labkit.runner.learner import learner_copy, without_solution
 from labkit.runner.parameters import checked, from_command_line, read_parameters
-from labkit.runner.schedule import shard
 from labkit.runner.warm.kernels import warm_kernels
 
 from ..conftest import replace
@@ -41,7 +40,7 @@ def test_a_worked_run_passes_and_refuses_every_wrong_answer(tiny: LabFolder, tmp
     before = sorted(tiny.folder.iterdir())
     result = run(tiny, tmp_path, audit=True, parameters={"SEED": 9})
     assert before == sorted(tiny.folder.iterdir()), "the lab's folder is not for output"
-    assert result.error == "" and result.seconds > 0 and result.peak_mib > 20
+    assert result.error == "" and result.seconds > result.cpu_seconds > 0.2 and result.peak_mib > 20
     assert [(c["name"], c["holds"]) for c in result.claims] == [("slope", True)]
     assert exercises.worked_faults(result) == []
     audits = [event["label"] for event in result.events if event["event"] == "audit"]
@@ -127,8 +126,8 @@ def test_how_long_a_run_will_take(tiny: LabFolder) -> None:
 
 
 def test_the_health_record_grows(tiny: LabFolder, capsys: Any) -> None:
-    assert run_labs(["tiny-lab"], 4, [], 1, "1/1", 60, 60) == 0
-    assert run_labs(["tiny-lab"], None, ["FAIL=true"], 1, "1/1", 60, 60) == 1
+    assert run_labs(["tiny-lab"], 4, [], "1/1", 60, 60) == 0
+    assert run_labs(["tiny-lab"], None, ["FAIL=true"], "1/1", 60, 60) == 1
     said = capsys.readouterr().out
     assert "holds  slope" in said and "notebook: " in said and "0 passed, 1 failed: tiny-lab" in said
     lines = health_file("tiny-lab").read_text().splitlines()
@@ -172,11 +171,3 @@ def test_placeholders() -> None:
 def test_no_solution_is_left_in_any_learners_copy(tiny: LabFolder) -> None:
     text = nbformat.writes(learner_copy(build_notebook(tiny)))
     assert "SOLUTION" not in text and "2 * x\\n" not in text
-
-
-def test_shards_are_disjoint_and_whole() -> None:
-    items = list(range(7))
-    assert sorted(x for i in (1, 2, 3) for x in shard(items, f"{i}/3")) == items
-    for text in ("0/2", "3/2", "x", "1"):
-        with pytest.raises(LabError, match="i/n"):
-            shard(items, text)

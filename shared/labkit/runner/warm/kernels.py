@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from labkit.catalog.environments import Environment
+from labkit.catalog.environments import Environment, environments
 
 # The imports take 12 s on an idle machine.
 START_SECONDS = 180
@@ -72,9 +72,15 @@ def _children() -> list[str]:
 
 def _cold_spec(environment: Environment) -> dict[str, Any]:
     """The environment's kernelspec as noxfile.py has written it."""
-    spec = Path(sys.prefix) / "share" / "jupyter" / "kernels" / environment.kernel_name / "kernel.json"
+    spec = kernel_folder() / "kernels" / environment.kernel_name / "kernel.json"
     found: dict[str, Any] = json.loads(spec.read_text(encoding="utf-8"))
     return found
+
+
+def kernel_folder() -> Path:
+    """Where the labs' kernels are: with the environment core, of which this Python may not be."""
+    core = environments()["core"].folder / "share" / "jupyter"
+    return core if (core / "kernels").is_dir() else Path(sys.prefix) / "share" / "jupyter"
 
 
 def _start(environment: Environment, folder: Path) -> subprocess.Popen[bytes]:

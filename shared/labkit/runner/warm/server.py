@@ -2,11 +2,11 @@
 
     python -m labkit.runner.warm.server SOCKET MODULE ...
 
-It runs in the environment's own Python and uses nothing beyond ipykernel and the standard library. Its standard input
-is a pipe from the command that started it: when that command ends, however it ends, the pipe closes, and the server
-ends with all kernels. A request is one connection: the launcher (`launcher`) sends arguments, folder, variables and
-its three standard streams, reads the kernel's process id, and later its exit status. A connection that closes ends
-the kernel and every process in its group.
+It runs in the environment's own Python and uses nothing beyond ipykernel, the standard library and labkit's note of
+imports. Its standard input is a pipe from the command that started it: when that command ends, however it ends, the
+pipe closes, and the server ends with all kernels. A request is one connection: the launcher (`launcher`) sends
+arguments, folder, variables and its three standard streams, reads the kernel's process id, and later its exit status.
+A connection that closes ends the kernel and every process in its group.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from labkit.catalog.imports import trace_imports
+
 REQUEST_BYTES = 1 << 20
 NUMBER = struct.Struct("i")
 # Both memory pools keep their thread over a fork (pthread_atfork): Arrow's and DuckDB's.
@@ -37,7 +39,9 @@ class NotForkable(Exception):
 
 def main(path: str, modules: list[str]) -> None:
     """Serves until standard input closes. Prints one line, "ready", when kernels can be asked for."""
+    trace = trace_imports()
     preload(modules)
+    trace.preloading_done()
     # The garbage collector would write to, and so copy, every page that the kernels share.
     gc.collect()
     gc.freeze()

@@ -1,0 +1,119 @@
+"""Where runs are executed: in processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from labkit.catalog import LabError
+from labkit.runner.runs import Result, Run
+
+_reports: Any = None
+
+
+class Pool(Protocol):
+    """Takes runs and says how far they are."""
+
+    def submit(self, run: Run) -> Future[Result]: ...
+
+    def reports(self) -> Iterator[tuple[Path, int, int]]:
+        """What has come since the last call: a run's folder, cells done, cells in all."""
+        ...
+
+
+def prepare_workers() -> None:
+    """Starts the server that workers are forked from, so that papermill is imported once, and beside other work."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["labkit.runner.execute"])
+    forkserver.ensure_running()
+
+
+class LocalPool:
+    """Processes of this machine, forked from a server that has imported what they need."""
+
+    def __init__(self, jobs: int) -> None:
+        prepare_workers()
+        context = multiprocessing.get_context("forkserver")
+        self._queue = context.Queue()
+        # The server was started once, perhaps by an earlier command of this process: variables are passed on.
+        settings = (self._queue, dict(os.environ))
+        self._pool = ProcessPoolExecutor(max(1, jobs), context, initializer=_started, initargs=settings)
+
+    def submit(self, run: Run) -> Future[Result]:
+        return self._pool.submit(_execute, run)
+
+    def reports(self) -> Iterator[tuple[Path, int, int]]:
+        while not self._queue.empty():
+            yield self._queue.get()
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+@contextmanager
+def local_pool(jobs: int) -> Iterator[Pool]:
+    """A pool for the time it is open. On Ctrl-C it would wait for its labs; here they end, and their kernels too."""
+    remove_stale_sockets()
+    pool = LocalPool(jobs)
+    try:
+        yield pool
+        pool.close()
+    except BaseException:
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+
+
+def pool_named(executor: str, address: str = "") -> Callable[[int], AbstractContextManager[Pool]] | None:
+    """What makes the pool that a command names; None for processes of this machine. Raises LabError."""
+    if executor == "dask":
+        from labkit.runner.dask import dask_pool
+
+        return dask_pool(address)
+    if executor != "local":
+        raise LabError(f"--executor {executor}: local or dask.")
+    if address:
+        raise LabError("--scheduler-address is for --executor dask.")
+    return None
+
+
+def _started(reports: Any, variables: Mapping[str, str]) -> None:
+    global _reports
+    _reports = reports
+    os.environ.clear()
+    os.environ.update(variables)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker dies with the command, even when that is killed; its kernel notices and ends, too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _execute(run: Run) -> Result:
+    from labkit.runner.execute import execute
+
+    return execute(run, lambda done, cells: _reports.put((run.folder, done, cells)))
+
+
+def remove_stale_sockets() -> None:
+    """Removes the socket folders of runs that were killed: a process that is killed removes nothing itself."""
+    for folder in Path(tempfile.gettempdir()).glob("labs-*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
