@@ -77,6 +77,8 @@ def environment(session: nox.Session, name: str) -> None:
     if platforms and SYSTEM not in platforms:
         session.error(f"The environment {name} has packages for {', '.join(platforms)} only: use the devcontainer.")
     folder, lock = VENVS / name, lock_file(name)
+    if not lock.exists():
+        session.error(f"There is no {lock.relative_to(ROOT)}. A class's archive has the locks that its labs need.")
     # The project's own table counts as well: the `labs` command is installed from it.
     project = json.dumps(PYPROJECT["project"], sort_keys=True).encode()
     stamp, wanted = folder / "made-from", hashlib.sha256(lock.read_bytes() + project).hexdigest()
@@ -181,7 +183,11 @@ def check_code(session: nox.Session) -> None:
     session.run(str(tool / "mypy"), "--python-executable", python("core"))
     # What an earlier run has seen of the local Vertex AI does not count for this one.
     shutil.rmtree(ROOT / ".work" / "vertex-methods", ignore_errors=True)
-    session.run(python("core"), "-m", "pytest", "-c", "ci/pytest.ini", "--rootdir", ".", "-n", "2", "shared/tests")
+    # The tests wait for kernels and servers a third of their time: one process more than there are cores.
+    processes = str(1 + (os.cpu_count() or 1))
+    session.run(
+        python("core"), "-m", "pytest", "-c", "ci/pytest.ini", "--rootdir", ".", "-n", processes, "shared/tests"
+    )
     environment(session, "vizier")
     tuning = "shared/tests/localgcp/vertex/tuning_on_vizier.py"
     session.run(python("vizier"), "-m", "pytest", "-c", "ci/pytest.ini", "--rootdir", ".", tuning)
@@ -233,10 +239,26 @@ def ablations(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measures the local services against their limits; not part of the tests, since it needs a quiet machine."""
-    environment(session, "core")
+    """Measures local services and runner against their limits; no part of the tests, since it needs a quiet machine.
+
+    `-- runner` measures the runner alone, with further arguments for ci/bench_runner.py; it takes an hour and more.
+    """
+    prepare(session)
+    if session.posargs[:1] == ["runner"]:
+        environment(session, "bench")
+        session.run(python("core"), "ci/bench_runner.py", *session.posargs[1:])
+        return
     session.run(python("core"), "ci/bench_bigquery.py", env=KERNEL_VARIABLES)
     session.run(python("core"), "ci/bench_vertex.py", env=KERNEL_VARIABLES)
+
+
+@nox.session
+def dask(session: nox.Session) -> None:
+    """Tests that runs of labs on Dask give what they give without; the weekly run does so."""
+    environment(session, "core")
+    environment(session, "dask")
+    on_dask = "shared/tests/runner/on_dask.py"
+    session.run(python("dask"), "-m", "pytest", "-c", "ci/pytest.ini", "--rootdir", ".", on_dask)
 
 
 @nox.session

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from generated_class import Person, Work, plain
+from generated_answers import Work
+from generated_class import Person, plain
 from labkit.catalog.collection import find_lab
 from labkit.catalog.source import read_cells, read_tasks
 from labkit.catalog.version import lab_version

@@ -52,13 +52,14 @@ class Environment:
 
 @cache
 def environments() -> dict[str, Environment]:
-    """All environments by name."""
+    """All environments by name; in a class's archive those of which it has the lock."""
     declared = tomllib.loads((home() / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["labs"]["environments"]
     return {
         name: Environment(
             name, fields.get("kernel", ""), tuple(fields.get("platforms", ())), tuple(fields.get("warm", ()))
         )
         for name, fields in declared.items()
+        if (home() / "environments" / f"{name}.txt").exists()
     }
 
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from labkit.catalog.card import Sentence, Slug
 from labkit.catalog.collection import LabFolder, read_labs
 from labkit.catalog.places import labs_folder
 from labkit.catalog.problems import LabError, Problem
 
+FURTHER = "Further labs of this section"
 # Code -> how to mend it, where the mend is the same every time.
 MENDS = {
     "S001": "labs/AUTHORING.md shows the form of a sequence.",
@@ -41,18 +42,26 @@ class Sheet(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     title: Sentence
     audience: Sentence = Field(alias="for")
-    minutes: int = Field(ge=0)
+    minutes: int | None = Field(default=None, ge=0)
     section: int | None = Field(default=None, ge=1, le=6)
     assumes: tuple[Slug, ...] = ()
     part_minutes: tuple[int, int] | None = None
     parts: tuple[Part, ...] = Field(alias="part", min_length=1)
+
+    @model_validator(mode="after")
+    def _sum(self) -> Sheet:
+        # A section's grows with the collection: its minutes are counted, and stand in no file.
+        if (self.minutes is None) != (self.section is not None):
+            raise ValueError("`minutes` stands in every sequence but that of a section")
+        return self
 
 
 @dataclass(frozen=True)
 class Sequence:
     """Labs in the order in which they are done.
 
-    `section`: the one of which it holds every lab; None for a sequence by role or length. `assumes`: labs that its
+    `section`: the one of which it holds every lab, those that its file does not name in a last part; None for a
+    sequence by role or length. `assumes`: labs that its
     learners have done before. `part_minutes`: the least and the most minutes of a part, where parts are days or weeks.
     """
 
@@ -85,7 +94,24 @@ def read_sequence(path: Path) -> Sequence | list[Problem]:
     except ValidationError as error:
         return [_of_form(path, found) for found in error.errors()]
     fields = {name: getattr(sheet, name) for name in Sheet.model_fields}
+    if sheet.section is not None:
+        labs = {lab.slug: lab for lab in read_labs()[0]}
+        fields["parts"] = parts = (*sheet.parts, *_further(sheet, labs))
+        fields["minutes"] = minutes_of((slug for part in parts for slug in part.labs), labs)
     return Sequence(name=path.stem, path=path, **fields)
+
+
+def _further(sheet: Sheet, labs: dict[str, LabFolder]) -> Iterator[Part]:
+    """The labs of a section that no part names, each after its prerequisites: a new lab is in it by being there."""
+    named = {slug for part in sheet.parts for slug in part.labs}
+    waiting = [slug for slug, lab in labs.items() if lab.card.section == sheet.section and slug not in named]
+    ordered: list[str] = []
+    while waiting:
+        ready = [slug for slug in waiting if not set(labs[slug].card.prerequisites) & set(waiting)]
+        ordered += ready or waiting  # prerequisites in a circle: `check_sequences` says so
+        waiting = [slug for slug in waiting if slug not in ordered]
+    if ordered:
+        yield Part(title=FURTHER, labs=tuple(ordered))
 
 
 def _of_form(path: Path, found: Any) -> Problem:
@@ -148,7 +174,7 @@ def check_sequences() -> list[Problem]:
 def _problems(sequence: Sequence, labs: dict[str, LabFolder]) -> Iterator[Problem]:
     yield from _names(sequence, labs)
     yield from _order(sequence, labs)
-    yield from _missing(sequence, labs)
+    yield from _foreign(sequence, labs)
     yield from _minutes(sequence, labs)
 
 
@@ -179,20 +205,12 @@ def _order(sequence: Sequence, labs: dict[str, LabFolder]) -> Iterator[Problem]:
         done.add(slug)
 
 
-def _missing(sequence: Sequence, labs: dict[str, LabFolder]) -> Iterator[Problem]:
-    """A section's sequence holds its labs and no others; the mend says the line and the new sum."""
+def _foreign(sequence: Sequence, labs: dict[str, LabFolder]) -> Iterator[Problem]:
+    """A section's sequence holds no lab of another one."""
     if sequence.section is None:
         return
-    own = [slug for slug, lab in labs.items() if lab.card.section == sequence.section]
-    missing = [slug for slug in own if slug not in sequence.labs]
-    total = minutes_of(dict.fromkeys((*sequence.labs, *missing)), labs)
-    for slug in missing:
-        needs = [before for before in labs[slug].card.prerequisites if before in own]
-        after = f" after {' and '.join(needs)}" if needs else ""
-        mend = f"Add it to a part of labs/sequences/{sequence.path.name}{after}, and set `minutes = {total}` there."
-        yield Problem("S007", sequence.path, f"the lab `{slug}` of section {sequence.section} is not in it", mend)
     for slug in sequence.labs:
-        if slug in labs and slug not in own:
+        if slug in labs and labs[slug].card.section != sequence.section:
             what = f"`{slug}` is a lab of section {labs[slug].card.section}, not of {sequence.section}"
             yield Problem("S007", sequence.path, what, "Name it in `assumes` where a lab needs it.")
 

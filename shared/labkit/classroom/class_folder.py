@@ -16,6 +16,7 @@ from labkit.classroom.progress import LabStanding, read_progress, standing
 from labkit.lesson.exercise import CORRECT, ERROR, INCORRECT, NOT_ATTEMPTED
 
 REFUSED, MISSING = "refused", "missing"
+_STROKES = str.maketrans("ŁłØøĐđ", "LlOoDd")  # letters that Unicode does not take apart
 OUTCOMES = (CORRECT, INCORRECT, ERROR, REFUSED, NOT_ATTEMPTED, MISSING)
 
 
@@ -109,7 +110,7 @@ def read_class(folder: Path) -> ClassFolder:
 
 def sorting(name: str) -> str:
     """A name as people sort it: without case and accents."""
-    plain = unicodedata.normalize("NFKD", name)
+    plain = unicodedata.normalize("NFKD", name.translate(_STROKES))
     return "".join(sign for sign in plain if not unicodedata.combining(sign)).casefold()
 
 

@@ -26,12 +26,19 @@ def hindrance(slug: str) -> str:
         return "This is no terminal, so JupyterLab is not started."
     if sys.platform == "linux" and not any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
         return "There is no display here, so no browser is started."
+    if _is_root():
+        return "You are root, for whom JupyterLab does not start without being told to."
     return ""
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def how_to_open(notebook: Path) -> str:
     """The command that opens a notebook of the workspace."""
-    return f"Open it in JupyterLab: nox -s jupyter -- {notebook.relative_to(home())}"
+    options = "--allow-root " if _is_root() else ""
+    return f"Open it in JupyterLab: nox -s jupyter -- {options}{notebook.relative_to(home())}"
 
 
 def open_notebook(notebook: Path) -> None:
@@ -63,9 +70,12 @@ def _ask_nobody() -> None:
     settings = Path(sys.prefix) / "share" / "jupyter" / "lab" / "settings"
     silent = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
     text, path = json.dumps(silent, indent=1) + "\n", settings / "overrides.json"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        settings.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    try:
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            settings.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except PermissionError:
+        pass  # an environment that somebody else has made keeps its own
 
 
 def _running() -> dict[str, Any] | None:

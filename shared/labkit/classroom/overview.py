@@ -11,12 +11,13 @@ from labkit.catalog import LabError
 from labkit.catalog.blueprint import Blueprint, exam_weights, read_blueprint
 from labkit.catalog.collection import LabFolder, read_labs
 from labkit.catalog.version import lab_version
-from labkit.classroom.page import bar, escaped, page, table_html
+from labkit.classroom.page import Html, bar, escaped, page, table_html
 from labkit.classroom.progress import read_counted, standing
 from labkit.lesson.exercise import CORRECT
 from labkit.lesson.journal import progress_file
 from labkit.lesson.outline import Outline, read_outline
 from labkit.lesson.standing import LabStanding
+from labkit.lesson.summary import numbered
 
 COLUMNS = ("section", "of the exam", "labs done", "exercises correct", "quiz right at first", "topics practised")
 CHANGED = "the lab has changed since"
@@ -136,7 +137,7 @@ def _count(section: SectionRow, found: LabStanding | None, outline: Outline) -> 
 def _row(lab: LabFolder, found: LabStanding, outline: Outline) -> LabRow:
     questions = [number for number in range(1, outline.questions + 1) if number not in found.quiz]
     left = found.open_exercises(outline.exercises)
-    left += [f"question {number}" for number in questions]
+    left += [numbered(questions)] if questions else []
     left += [] if found.finished else ["the last cell"]
     now = lab_version(lab.folder)
     answered = [one.version for one in found.exercises.values()] or [found.version]
@@ -187,15 +188,25 @@ def write_page(found: Overview, passed_over: int, path: Path) -> str:
 def progress_page(found: Overview, passed_over: int = 0) -> str:
     """The same as a page that needs nothing but itself."""
     rows = [
-        (*section_cells(row)[:2], *(bar(count.share, str(count)) for count in row.counts)) for row in found.sections
+        (*section_cells(row)[:2], *(_together(bar(count.share, str(count))) for count in row.counts))
+        for row in found.sections
     ]
     body = [f"<p>As of {datetime.now():%Y-%m-%d %H:%M}.</p>", table_html(COLUMNS, rows, "By section of the exam")]
     if found.in_work:
-        begun = [(row.title, row.day, ", ".join(row.open), CHANGED if row.changed else "") for row in found.in_work]
-        body += ["<h2>In work</h2>", table_html(("lab", "last", "open", "note"), begun, "Labs that were begun")]
-    done = [(row.title, row.day, CHANGED if row.changed else "") for row in found.opened if row.done]
+        begun = [(row.title, _together(row.day), _noted(row, row.open)) for row in found.in_work]
+        body += ["<h2>In work</h2>", table_html(("lab", "last", "open"), begun, "Labs that were begun")]
+    done = [(row.title, _together(row.day), _noted(row)) for row in found.opened if row.done]
     if done:
         body += ["<h2>Done</h2>", table_html(("lab", "last", "note"), done, "Labs that are done")]
     notes = [f"Not in this collection: {', '.join(found.elsewhere)}."] if found.elsewhere else []
     notes += [unread(passed_over)] if passed_over else []
     return page(TITLE, "\n".join([*body, *(f"<p>{escaped(note)}</p>" for note in notes)]))
+
+
+def _noted(row: LabRow, more: tuple[str, ...] = ()) -> str:
+    return ", ".join(more) + ("; " if more and row.changed else "") + (CHANGED if row.changed else "")
+
+
+def _together(value: object) -> Html:
+    """A cell that is not broken into lines."""
+    return Html(f'<span style="white-space: nowrap">{escaped(value)}</span>')

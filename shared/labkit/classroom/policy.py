@@ -54,7 +54,7 @@ METHODS = frozenset(
 )
 _DUNDER = re.compile(r"__\w+__")
 _FIELD = re.compile(r"\{[^{}]*[.\[]\s*_[^{}]*\}")  # a field of str.format that reads a private attribute
-_SHELL = re.compile(r"^\s*(?:[!%]|\?|[\w.]+\?{1,2}\s*$)", re.MULTILINE)
+_SHELL = re.compile(r"^[ \t]*(?:[!%]|\?|[\w.]+\?{1,2}[ \t]*$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,12 @@ def refusals(text: str) -> list[Refusal]:
         found = set(_Reader(tree).found())
     except (RecursionError, MemoryError):
         return [Refusal(1, "it is nested too deeply to be read")]
-    except ValueError as error:  # a zero byte; SyntaxError is one, too
+    except SyntaxError:
         shell = _SHELL.search(text)
-        if shell and isinstance(error, SyntaxError):
-            line = text.count("\n", 0, shell.end()) + 1
-            return [Refusal(line, "a line for IPython or the system's shell (!, %, ?)")]
-        if isinstance(error, SyntaxError):
+        if shell is None:
             raise
+        return [Refusal(text.count("\n", 0, shell.start()) + 1, "a line for IPython or the system's shell (!, %, ?)")]
+    except ValueError as error:  # a zero byte
         return [Refusal(1, str(error))]
     return sorted(found, key=lambda refusal: (refusal.line, refusal.reason))
 
@@ -202,6 +201,7 @@ def _imported(module: str) -> Iterator[str]:
     parts = module.split(".")
     if parts[0] not in PACKAGES:
         yield f"importing {module}"
+        return
     for part in parts:
         yield from _spelled(part, "_") if part != "__future__" else ()
     if module.startswith("statsmodels.formula"):

@@ -1,8 +1,8 @@
 """A hard limit on the processes of a sandbox.
 
 For a user, the system counts them by RLIMIT_NPROC, which the sandboxed program sets for itself before anything else
-runs in it. The superuser's processes are never counted so, and a watcher is too slow for a program that does nothing but
-multiply: there a control group counts them.
+runs in it. The superuser's processes are never counted so, and a watcher is too slow for a program that does nothing
+but multiply: there a control group counts them.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from labkit.classroom.readiness import ENOUGH, FORMULA, LabResult, SectionResult
 # For a terminal of 80 columns; the page has room for words.
 COLUMNS = ("section", "weight", "topics", "exercises", "quiz", "exam", "answers", "estimate")
 PAGE_COLUMNS = ("section", "estimate", "weight", "topics done", "exercises", "quiz, first answers", "exam")
+TITLE = "Readiness for the exam"
 NOTHING = "Nothing is answered yet: do a lab (`labs next`) or sit an exam (`labs exam`)."
 
 
@@ -43,7 +44,7 @@ def notes(sections: Sequence[SectionResult]) -> list[str]:
     changed = [f"{older} of the answers are of labs that have changed since."] if older else []
     here, topics = sum(section.here for section in sections), sum(section.topics for section in sections)
     few = [str(section.section) for section in sections if section.asked < ENOUGH]
-    short = [f"The labs here have too few questions for an estimate of section {' and '.join(few)}."] if few else []
+    short = [f"Too few questions in the labs here for an estimate: section {', '.join(few)}."] if few else []
     return [overall(sections), f"{here} of {topics} topics have a lab here.", *short, *changed]
 
 
@@ -79,14 +80,14 @@ def readiness_page(sections: Sequence[SectionResult]) -> str:
         body.append(f"<h2>{escaped(title)}</h2>")
         body.append(table_html(("lab", "right", "topics it trains"), entries, f"Labs: {title.lower()}"))
     body += ["<h2>How it is counted</h2>", _sentence(FORMULA)]
-    return page("Readiness for the exam", "\n".join(body))
+    return page(TITLE, "\n".join(body))
 
 
 def write_readiness(sections: Sequence[SectionResult], path: Path) -> str:
-    """Writes the page, over an earlier one; says where it is. Raises LabError for a name that is none of a page."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise LabError(f"--page {path}: the name of a page ends with .html.")
+    """Writes the page, over an earlier one; says where it is. Raises LabError where something else is."""
     try:
+        if path.exists() and f"<title>{TITLE}</title>".encode() not in path.read_bytes()[:2000]:
+            raise LabError(f"--page {path}: what is there is no page of `labs readiness`. Name another file.")
         path.write_text(readiness_page(sections), encoding="utf-8")
     except OSError as error:
         raise LabError(f"--page {path}: {error.strerror or error}. Name another place.") from None

@@ -231,13 +231,13 @@ def _matrix(found: Findings, lab: KnownLab) -> str:
     counts = {
         name: Counter(grade.exercises[name].outcome for grade in graded if name in grade.exercises) for name in names
     }
-    rows += [[f"All: {outcome}", *(counts[name][outcome] for name in names)] for outcome in OUTCOMES]
+    rows += [[f"All: {outcome}", *(str(counts[name][outcome]) for name in names)] for outcome in OUTCOMES]
     return f"<h3>{escaped(lab.title)}</h3>" + table_html(["Learner", *names], rows, f"{lab.slug}: learners by name")
 
 
 def _cell(judged: Judged | None) -> Html:
     if judged is None:
-        return Html("")
+        return Html('<span class="faint">not judged</span>')
     look, sign = _LOOKS[judged.outcome]
     way = f"{judged.attempts} attempts, {judged.hints} hints" if judged.attempts or judged.hints else ""
     way = re.sub(r"\b(1 \w+?)s\b", r"\1", way)

@@ -32,8 +32,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     """
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8" if plain else "utf-8-sig", newline="") as file:
-        quoting = csv.QUOTE_MINIMAL if plain else csv.QUOTE_NONNUMERIC
-        writer = csv.writer(file, quoting=quoting, lineterminator="\n" if plain else "\r\n")
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
+        if plain:
+            writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([harmless(value) for value in row] for row in rows)
     part.replace(path)

@@ -168,4 +168,6 @@ def _same(one: Any, other: Any) -> bool:
     if type(one).__name__ == "ndarray":
         same_form = one.shape == other.shape and one.dtype == other.dtype
         return same_form and (one.tobytes() == other.tobytes() or bool((one == other).all()))
-    return one == other if type(one) is set else True
+    if type(one) in (set, int, float, str, bool, bytes):
+        return bool(one == other) or one != one
+    return True

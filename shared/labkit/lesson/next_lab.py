@@ -71,15 +71,17 @@ class Board:
 
 def propose(board: Board, sequence: Sequence | None = None, without: str = "") -> list[Proposal]:
     """At most three labs, the best first. `without`: a lab that is not proposed."""
-    begun = _begun(board, without)
+    begun = _begun(board, without, sequence)
     taken = [without, *(one.lab.slug for one in begun)]
     further = _of_sequence(board, sequence, taken) if sequence is not None else []
     return [*begun, *(further or _by_weight(board, taken))][:AT_MOST]
 
 
-def _begun(board: Board, without: str) -> list[Proposal]:
-    """The lab that was worked on last, when it is not done."""
+def _begun(board: Board, without: str, sequence: Sequence | None) -> list[Proposal]:
+    """The lab that was worked on last, when it is not done; for who follows a sequence, a lab of it."""
     left = [found for slug, found in board.begun.items() if slug not in board.done and slug != without]
+    if sequence is not None:
+        left = [found for found in left if found.slug in sequence.labs]
     if not left:
         return []
     last = max(left, key=lambda found: found.last)

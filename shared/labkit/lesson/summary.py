@@ -44,10 +44,11 @@ def _quiz(found: LabStanding, outline: Outline, learner: bool) -> list[str]:
     left = [number for number in range(1, outline.questions + 1) if number not in found.quiz]
     if not left or not (found.quiz or learner):
         return [answered] if found.quiz else []
-    return [(answered if found.quiz else "quiz: no answer yet") + f"; open: {_numbers(left)}"]
+    return [(answered if found.quiz else "quiz: no answer yet") + f"; open: {numbered(left)}"]
 
 
-def _numbers(numbers: Sequence[int]) -> str:
+def numbered(numbers: Sequence[int]) -> str:
+    """Questions by their numbers: "question 2", "questions 1, 3"."""
     return f"question{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 

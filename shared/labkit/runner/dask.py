@@ -94,8 +94,8 @@ def _client(address: str, jobs: int) -> Iterator[Any]:
         # The lab, not the worker, is the likely cause of a worker's end: it is not tried again. A scheduler elsewhere
         # has its own setting.
         dask.config.set({"distributed.scheduler.allowed-failures": 0})
-        # No dashboard: it would be a server that nobody asked for.
-        options = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": 40, "memory_limit": 0}
+        # Its status page on any free port, for this machine only.
+        options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 40, "memory_limit": 0}
         with LocalCluster(n_workers=jobs, threads_per_worker=1, **options) as cluster, Client(cluster) as client:
             yield client
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 
-from labkit.catalog.blueprint import Blueprint, Topic, coverage
+from labkit.catalog.blueprint import Topic
 from labkit.catalog.places import labs_folder
 from labkit.site.addresses import document, guide_path, topic_anchor
 from labkit.site.lab_page import Collection
@@ -33,8 +34,8 @@ def index_page(collection: Collection, paths: list[str]) -> str:
     there = set(labs_by_topic(collection))
     rows = []
     for guide, facts in blueprint.guides.items():
-        counted = [row for row in coverage(blueprint, there) if row.guide == guide]
-        covered, planned = sum(row.covered for row in counted), sum(row.planned for row in counted)
+        named = {topic.id for topic in blueprint.topics.values() if guide in topic.guides}
+        covered, planned = len(named & there), len(named - there)
         rows.append([link(guide, guide_path(guide)), facts["title"], covered, planned])
     about = (
         "Every topic of each version of the guide, with the lab that trains it. A topic may stand in several sections."
@@ -60,7 +61,7 @@ def guide_page(guide: str, collection: Collection) -> str:
         weight = facts.get("weights", {}).get(str(section))
         title = f"{section}. {blueprint.section_title(guide, section)}"
         parts.append(f"## {text(title)}" + (f" ({weight} per cent)" if weight else ""))
-        parts.append(_topics(guide, section, blueprint, there, collection, seen))
+        parts.append(_topics(guide, section, there, collection, seen))
     return "\n\n".join(parts)
 
 
@@ -69,23 +70,19 @@ def _section(number: str) -> int:
     return int(number.split(".")[0])
 
 
-def _topics(
-    guide: str,
-    section: int,
-    blueprint: Blueprint,
-    there: dict[str, list[str]],
-    collection: Collection,
-    seen: set[str],
-) -> Markdown:
+def _topics(guide: str, section: int, there: dict[str, list[str]], collection: Collection, seen: set[str]) -> Markdown:
+    """The table of one section. `seen`: the topics that stand in an earlier one, and from now on in this one."""
     rows = []
-    for topic in blueprint.topics.values():
+    with_lab = 0
+    for topic in collection.blueprint.topics.values():
         own = [number for number in topic.guides.get(guide, ()) if _section(number) == section]
-        if own:
-            # The first row of a topic is where links to it lead.
-            name = topic.id if topic.id in seen else f"[{topic.id}]{{#{topic_anchor(topic.id, guide)}}}"
-            seen.add(topic.id)
-            rows.append([Markdown(name), topic.text, ", ".join(own), _labs(topic, there, collection)])
-    with_lab = sum(bool(there.get(str(row[0]).lstrip("[").split("]")[0])) for row in rows)
+        if not own:
+            continue
+        # The first row of a topic is where links to it lead.
+        name = topic.id if topic.id in seen else f"[{topic.id}]{{#{topic_anchor(topic.id, guide)}}}"
+        seen.add(topic.id)
+        with_lab += topic.id in there
+        rows.append([Markdown(name), topic.text, ", ".join(own), _labs(topic, there, collection)])
     caption = f"{with_lab} of {len(rows)} topics have a lab"
     return table(["topic", "what it is", "guide", "lab"], rows, caption)
 
@@ -97,8 +94,6 @@ def _labs(topic: Topic, there: dict[str, list[str]], collection: Collection) -> 
 
 def products_page() -> str:
     """What products were called, and what they are called now."""
-    import csv
-
     with (labs_folder() / "blueprint" / "products.csv").open(encoding="utf-8", newline="") as file:
         rows = [[row["old"], row["now"], row["status"], row["checked"]] for row in csv.DictReader(file)]
     about = "Exam questions and older material use both names. The labs use the new one and say the old one once."

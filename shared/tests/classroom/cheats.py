@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """What a submission may try, as data: label -> text typed into the cell of the tiny lab's exercise `mean`.
 
 Each binds a wrong `mean`, or none, and tries to be graded correct all the same, or to do harm.

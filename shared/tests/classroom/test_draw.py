@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from labkit.catalog import LabError
+from labkit.catalog.collection import LabFolder
 from labkit.classroom.draw import Item, apportion, draw, largest_remainder, read_pool, short_sections
+from labkit.classroom.handout import handed_out
 from labkit.lesson.quiz import Option, Question
 
 from .quizzes import add_quiz_lab
@@ -126,3 +129,14 @@ def test_too_few_questions_are_said(collection: Path) -> None:
         draw(items, 7, 1, weights)
     with pytest.raises(LabError, match="no questions to draw from"):
         draw([], 1, 1, weights)
+
+
+def test_a_lab_that_was_handed_out_gives_the_same_questions(tiny: LabFolder) -> None:
+    items = read_pool()
+    files = handed_out(tiny)
+    shutil.rmtree(tiny.folder)
+    for name, data in files.items():
+        (tiny.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (tiny.folder / name).write_bytes(data)
+    assert not (tiny.folder / "quiz.toml").exists()
+    assert read_pool() == items and len(items) == 2

@@ -101,6 +101,7 @@ def test_what_was_begun_last_comes_first(five: Path) -> None:
 def test_a_sequence_decides_the_order(five: Path) -> None:
     assert slugs(board(), "week") == ["e", "a"], "d is assumed, b must wait for a"
     assert slugs(board(done("e"), done("a")), "week") == ["b"]
+    assert slugs(board(half("a"), half("c")), "week") == ["a", "e"], "c was begun, and is no lab of the week"
     assert (
         'next in "A week for the tests"; what it needs is done: a'
         in propose(board(done("e"), done("a")), find_sequence("week"))[0].reason

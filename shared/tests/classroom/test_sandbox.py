@@ -1,9 +1,9 @@
+# ruff: noqa: E501
 """The sandbox with programs that nothing but the sandbox holds back."""
 
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import psutil

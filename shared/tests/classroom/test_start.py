@@ -130,7 +130,8 @@ def test_a_handed_out_lab_gives_its_copy(tiny: LabFolder) -> None:
 
 
 def test_the_command_says_what_it_made_and_how_to_open_it(tiny: LabFolder) -> None:
-    how = "Open it in JupyterLab: nox -s jupyter -- workspace/tiny-lab/lab.ipynb"
+    options = "--allow-root " if os.geteuid() == 0 else ""
+    how = f"Open it in JupyterLab: nox -s jupyter -- {options}workspace/tiny-lab/lab.ipynb"
     status, said = labs("start", "tiny-lab", "--no-open")
     assert status == 0 and "lab.ipynb: your copy\n" in said and how in said
     status, said = labs("start", "tiny-lab")
@@ -149,13 +150,17 @@ def test_a_notebook_that_cannot_be_read_is_told_with_the_way_out(tiny: LabFolder
 
 @pytest.fixture
 def terminal(collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal with a display."""
+    """A terminal with a display, and a user who is not root."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(jupyter, "_is_root", lambda: False)
 
 
 def test_what_hinders_is_said(tiny: LabFolder, terminal: None, collection: Path, monkeypatch: Any) -> None:
     assert jupyter.hindrance("tiny-lab") == ""
+    with monkeypatch.context() as root:
+        root.setattr(jupyter, "_is_root", lambda: True)
+        assert "You are root" in jupyter.hindrance("tiny-lab")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
         monkeypatch.delenv(name, raising=False)
     assert "no display" in jupyter.hindrance("tiny-lab")

@@ -7,7 +7,6 @@ from labkit.catalog.collection import LabFolder
 from labkit.classroom import judging, sandbox, trial, values
 from labkit.classroom.sandbox import Limits
 from labkit.classroom.trial import Answer, Trial, Tried, try_answers
-from labkit.lesson.exercise import Verdict
 
 from ..conftest import replace
 from .cheats import CHEATS, ENDING, HONEST, READING, TAMPERING, VALUES, WRITING, WRONG
@@ -15,7 +14,7 @@ from .cheats import CHEATS, ENDING, HONEST, READING, TAMPERING, VALUES, WRITING,
 pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unavailable() or "there is a sandbox")
 LIMITS = Limits(lab_seconds=60, answer_seconds=4, memory_mib=900, processes=60)
 DOUBLE = "def double(x):\n    return x + x\nfour = double(2)"
-# Each of them costs a run of its own, since it spoils or ends the process. The other walls hold where `policy` does not.
+# Each of them costs a run of its own, since it spoils or ends the process.
 ALONE = ("patches numpy", "patches the check's class", "patches pandas", "loops for ever", "eats memory")
 # Without the check of its text this one finds the lab's variables: nothing hides a function's globals in Python.
 ONLY_BY_ITS_TEXT = ("globals of a function", "patches isinstance")
@@ -53,24 +52,19 @@ def test_no_cheat_is_correct_even_where_its_text_is_not_checked(tiny: LabFolder)
     assert set(found) == set(TOGETHER)
 
 
-@pytest.mark.parametrize(
-    "label, outcome, why",
-    [
-        ("patches numpy", "refused", "numpy.isclose"),
-        ("patches the check's class", "refused", "checks.Mean.check"),
-        ("patches pandas", "refused", "pandas.Series.mean"),
-        ("loops for ever", "error", "longer than 4 s"),
-        ("eats memory", "error", "900 MiB"),
-    ],
-)
-def test_a_cheat_costs_nobody_else_the_run(tiny: LabFolder, label: str, outcome: str, why: str) -> None:
-    answers = (
-        Answer("mean", CHEATS[label], submission="s", id="mean"),
-        Answer("double", DOUBLE, submission="s", id="double"),
-    )
-    found = try_answers(Trial("tiny-lab", answers, LIMITS))
-    assert found.verdicts["mean"].outcome == outcome and why in found.verdicts["mean"].message
-    assert found.verdicts["double"] == Verdict("correct")
+def test_a_cheat_costs_nobody_else_the_run(tiny: LabFolder) -> None:
+    found = tried({label: CHEATS[label] for label in ALONE} | {"the next": HONEST["by hand"]})
+    expected = {
+        "patches numpy": ("refused", "numpy.isclose"),
+        "patches the check's class": ("refused", "checks.Mean.check"),
+        "patches pandas": ("refused", "Series.mean"),
+        "loops for ever": ("error", "longer than 4 s"),
+        "eats memory": ("error", "900 MiB"),
+        "the next": ("correct", ""),
+    }
+    assert set(outcomes(found)) == set(expected)
+    for label, (outcome, why) in expected.items():
+        assert found.verdicts[label].outcome == outcome and why in found.verdicts[label].message
 
 
 def test_functions_are_held_to_the_rules_for_values(tiny: LabFolder) -> None:
@@ -79,10 +73,11 @@ def test_functions_are_held_to_the_rules_for_values(tiny: LabFolder) -> None:
             "right": DOUBLE,
             "by a lambda": "double = lambda x: 2 * x\nfour = 4",
             "gives back what is equal to everything": (
-                "class E(int):\n    def __ne__(self, o):\n        return False\ndef double(x):\n    return E()\nfour = 4"
+                "class E(int):\n    def __ne__(self, o):\n        return False\n"
+                "def double(x):\n    return E()\nfour = 4"
             ),
             "empty": "def double(x):\n    ...\nfour = ...",
-            "four too": "def double(x):\n    return 2 * x\nclass F(int):\n    def __ne__(self, o):\n        return False\nfour = F()",
+            "four too": DOUBLE + "\nclass F(int):\n    def __ne__(self, o):\n        return False\nfour = F()",
         },
         "double",
     )

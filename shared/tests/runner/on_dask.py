@@ -67,7 +67,7 @@ def essence(result: Result) -> dict[str, Any]:
     faults = exercises.worked_faults(result) if result.run.audit else []
     home = str(result.run.folder.parent)
     said = json.dumps(
-        [result.run.form, result.error, events, cells, faults, result.claims], sort_keys=True, default=str
+        [result.run.form, result.error, events, cells, faults], sort_keys=True, default=str
     )
     return {"folder": result.run.folder.name, "said": said.replace(home, "HOME")}
 

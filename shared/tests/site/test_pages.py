@@ -110,6 +110,11 @@ def test_the_map_says_which_topics_are_only_planned(site_home: Path, tmp_path: P
     assert "list-table} 1 of 2 topics have a lab" in guide
     # In its second section the topic is named again; only its first row is where links lead.
     assert guide.count("{#t002-2023}") == 1 and "* - T002\n" in guide
+    # Two topics, one of them in two sections.
+    assert (
+        "* - [2023](</blueprint/2023.md>)\n  - old\n  - 1\n  - 1\n"
+        in (tmp_path / "source/blueprint/index.md").read_text()
+    )
     products = (tmp_path / "source/blueprint/products.md").read_text()
     assert "* - Old AI\n  - New AI\n  - renamed\n  - 2026-11" in products
 
