@@ -30,7 +30,7 @@ Truth = dict[str, Any]
 
 def main() -> int:
     options = _options()
-    if options.out.exists():
+    if options.out.exists() and not options.keep:
         shutil.rmtree(options.out)
     handed_in, room = options.out / "handed-in", options.out / "class"
     people = generate(options.labs, options.learners, options.seed)
@@ -62,6 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--learners", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=home() / ".work" / "class-of-30")
+    parser.add_argument("--keep", action="store_true", help="go on with what an earlier, stopped run has in --out")
     parser.add_argument("--grades", choices=["labs", "truth"], default="labs")
     parser.add_argument("--feedback", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args()

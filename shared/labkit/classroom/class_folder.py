@@ -126,9 +126,21 @@ def _lines(path: Path) -> Iterator[Any]:
     """What the lines of a file hold; None for a line that was cut."""
     for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
-            yield json.loads(line)
-        except ValueError:
+            yield _writable(json.loads(line))
+        except (ValueError, RecursionError):
             yield None
+
+
+def _writable(value: Any) -> Any:
+    """The same with every text made valid UTF-8: half a surrogate pair is valid in JSON and can be written nowhere."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode("utf-8")
+        case list():
+            return [_writable(item) for item in value]
+        case dict():
+            return {_writable(key): _writable(item) for key, item in value.items()}
+    return value
 
 
 def _grade(line: Any) -> Grade | None:

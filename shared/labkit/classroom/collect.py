@@ -8,7 +8,7 @@ could be read of it. What has been collected before is known by its content and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def collect(paths: Sequence[Path], out: Path, now: datetime | None = None) -> Co
     if out.exists() and not out.is_dir():
         raise LabError(f"--out {out}: a file. Name a folder.")
     slugs = [folder.name for folder in lab_folders()]
-    found = list(take_in(paths, out))
+    found = [_sorted(one) for one in take_in(paths, out)]
     try:
         with Store(out, now or datetime.now(UTC)) as store:
             return _Collector(store, slugs, found).run()
@@ -80,7 +80,7 @@ def collect(paths: Sequence[Path], out: Path, now: datetime | None = None) -> Co
 class _Collector:
     """The work of one run. Progress comes first: it tells when a notebook was last worked on."""
 
-    def __init__(self, store: Store, slugs: list[str], found: list[Found]) -> None:
+    def __init__(self, store: Store, slugs: list[str], found: list[tuple[str, Found]]) -> None:
         self.store, self.slugs, self.found = store, slugs, found
         self.names = [*slugs, *(path.stem for path in sequence_files())]
         self.cards: dict[tuple[str, tuple[str, ...]], str] = {}
@@ -89,21 +89,18 @@ class _Collector:
         self.lines: dict[int, Line] = {}
 
     def run(self) -> Collected:
-        kinds = [_kind(found) for found in self.found]
         for wanted, take in (
             (HAND_IN, self._hand_in),
             (PROGRESS, self._progress),
             (NOTEBOOK, self._notebook),
             ("", self._unread),
         ):
-            for number, (found, kind) in enumerate(zip(self.found, kinds, strict=True)):
+            for number, (kind, found) in enumerate(self.found):
                 line = take(found) if kind == wanted else None
                 if line is not None:
                     self.lines[number] = line
         lines = [self.lines[number] for number in sorted(self.lines)]
-        return Collected(
-            [*lines, *self._others([f for f, kind in zip(self.found, kinds, strict=True) if kind == OTHER])]
-        )
+        return Collected([*lines, *self._others([found for kind, found in self.found if kind == OTHER])])
 
     def _hand_in(self, found: Found) -> Line | None:
         """A card has a line of its own only where it cannot be read."""
@@ -162,6 +159,12 @@ class _Collector:
             message = f"no notebook, progress or zip, left where it is: {', '.join(names[:_SHOWN])}{more}"
             lines.append(self._record(Found(root, root, (root,), None, 0.0), Piece(OTHER, "", "", NOT, message)))
         return lines
+
+
+def _sorted(found: Found) -> tuple[str, Found]:
+    """The kind of a file, and the file; what is nothing to collect is not held in memory."""
+    kind = _kind(found)
+    return kind, replace(found, data=None) if kind == OTHER else found
 
 
 def _kind(found: Found) -> str:

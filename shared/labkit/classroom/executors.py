@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Protocol
 
 from labkit.catalog import LabError
+from labkit.catalog.collection import find_lab
+from labkit.catalog.environments import Environment
 from labkit.classroom import sandbox
-from labkit.classroom.trial import Trial, Tried, try_answers
+from labkit.classroom.sandbox import Ended, Limits
+from labkit.classroom.trial import Trial, Tried, font_cache, judge_command, start_cold, try_answers
+from labkit.classroom.warm_sandbox import NotWarm, WarmSandbox
 
 NAMES = ("local", "dask")
+_WORTH_WARMING = 4  # runs in each sandbox, below which its imports cost more than they save
+_OF_THE_JUDGE = ["IPython.core.interactiveshell", "labkit.classroom.guard", "labkit.classroom.values"]
 
 
 class Executor(Protocol):
@@ -21,22 +29,66 @@ class Executor(Protocol):
 
 
 class Local:
-    """So many sandboxes at once on this machine. When it is interrupted, all of them end."""
+    """So many sandboxes at once on this machine. When it is interrupted, all of them end.
 
-    def __init__(self, jobs: int, attempt: Callable[[Trial], Tried] = try_answers) -> None:
-        self.jobs, self.attempt = max(1, jobs), attempt
+    Where an environment has enough to do, its sandboxes stay (`warm_sandbox`), and imports are done once in each.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = max(1, jobs)
 
     def run(self, trials: Sequence[Trial]) -> Iterator[tuple[int, Tried]]:
+        counted = Counter(find_lab(trial.slug).card.environment for trial in trials)
+        sandboxes = _Sandboxes({name for name, count in counted.items() if count >= _WORTH_WARMING * self.jobs})
         pool = ThreadPoolExecutor(self.jobs)
         try:
-            waiting = {pool.submit(self.attempt, trial): number for number, trial in enumerate(trials)}
+            waiting = {
+                pool.submit(try_answers, trial, sandboxes.start_run): number for number, trial in enumerate(trials)
+            }
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
         finally:
-            # After Ctrl-C nothing new starts, and what runs is killed; after the last trial there is nothing to end.
+            # After Ctrl-C nothing new starts, and what runs is killed; after the last trial nothing runs.
             pool.shutdown(wait=False, cancel_futures=True)
             sandbox.end_all()
             pool.shutdown(wait=True)
+            sandboxes.close()
+
+
+class _Sandboxes:
+    """A warm sandbox for each thread and environment that is worth it, and cold ones for the rest."""
+
+    def __init__(self, worth: set[str]) -> None:
+        self.worth = worth
+        self._own = threading.local()
+        self._all: list[WarmSandbox] = []
+
+    def start_run(
+        self, environment: Environment, order: bytes, limits: Limits, line: Callable[[bytes], float | None]
+    ) -> Ended:
+        if environment.name in self.worth and environment.warm:
+            try:
+                return self._warm(environment, limits).run(order, limits, line)
+            except NotWarm:
+                self.worth.discard(environment.name)
+        return start_cold(environment, order, limits, line)
+
+    def _warm(self, environment: Environment, limits: Limits) -> WarmSandbox:
+        held = vars(self._own).get(environment.name)
+        if held is None or held.closed:
+            held = WarmSandbox(
+                lambda descriptor: judge_command(environment, descriptor, limits, "warm_judging:serve"),
+                [*_OF_THE_JUDGE, *environment.warm],
+                font_cache(),
+                limits,
+            )
+            setattr(self._own, environment.name, held)
+            self._all.append(held)
+        return held
+
+    def close(self) -> None:
+        for one in self._all:
+            one.close()
 
 
 class Dask:

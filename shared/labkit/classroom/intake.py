@@ -19,7 +19,7 @@ from labkit.catalog import LabError
 
 MOST_FILE = 64 * 2**20  # bytes of one file
 MOST_ZIP = 2**30  # bytes of a zip
-MOST_ARCHIVE = 2**30  # bytes that one zip unpacks to
+MOST_ARCHIVE = 2**29  # bytes that one zip unpacks to
 MOST_MEMBERS = 20_000
 # What systems and editors add by themselves, which nobody has handed in.
 NOISE = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints", "__pycache__", ".git", ".venvs")

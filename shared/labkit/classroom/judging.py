@@ -26,7 +26,8 @@ REFUSED = "refused"
 
 
 def main(descriptor: int) -> None:
-    order = json.loads(sys.stdin.buffer.read())
+    with os.fdopen(os.dup(0), "rb") as given:
+        order = json.loads(given.read())
     _bound(order)
     folder = _unpack(order)
     report = _reporter(descriptor, order["secret"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import re
 from collections.abc import Mapping
@@ -12,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from labkit.catalog.collection import LabFolder, find_lab
-from labkit.catalog.source import bound_names, calls
+from labkit.classroom.cell_text import before_check, checked_name, clean, names_bound, only_help
 from labkit.classroom.submitted import cells_of
 from labkit.runner.build import build_notebook
 from labkit.runner.learner import learner_copy
 
-_CHECK = re.compile(r"""\blab\.check\(\s*(["'])(?P<name>[^"'\n]+)\1""")
 _PLACEHOLDER = re.compile(r"#\s*your (answer|code) here\s*$")
-_HELP = ("hint", "solution", "quiz", "predict", "finish")
 _ALIKE = 0.6  # the share of two texts that is common when one is an edit of the other
 _MOST_COMPARED = 200
 
@@ -69,7 +66,7 @@ def match(notebook: Mapping[str, Any], lab: LabFolder) -> Matched:
     else by the names that it binds. Nothing is run, and no metadata is read. Needs the lab's source.
     """
     given = _handed_out(lab)
-    cells = [_Cell(cell.id, _clean(cell.text)) for cell in cells_of(notebook) if cell.kind == "code"]
+    cells = [_Cell(cell.id, clean(cell.text)) for cell in cells_of(notebook) if cell.kind == "code"]
     notes = _pair_known(given, cells)
     for number, exercise in enumerate(given):
         if exercise.exercise:
@@ -92,7 +89,7 @@ def _read_given(folder: Path, source: bytes) -> list[_Given]:
     return [
         _Given(
             cell.id,
-            _clean(cell.source),
+            clean(cell.source),
             checked[number + 1] if "exercise" in cell.metadata.get("tags", []) else "",
             checked[number],
         )
@@ -100,35 +97,9 @@ def _read_given(folder: Path, source: bytes) -> list[_Given]:
     ]
 
 
-def checked_name(text: str) -> str:
-    """The exercise that a cell's text hands to `lab.check`, or nothing."""
-    found = _CHECK.search(text)
-    return found["name"] if found else ""
-
-
-def _clean(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
-
-
-def _tree(text: str) -> ast.Module | None:
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _bound(text: str) -> set[str]:
-    """Names that a text binds at its top level, imports included; none for a text that is no Python."""
-    tree = _tree(text)
-    if tree is None:
-        return set()
-    imported = [a for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) for a in node.names]
-    return {*bound_names(tree), *((a.asname or a.name).split(".")[0] for a in imported)}
-
-
 def _answers(given: list[_Given], number: int) -> set[str]:
     """The names that the cell of an exercise binds as it was handed out."""
-    return _bound(given[number].text)
+    return names_bound(given[number].text)
 
 
 def _pair_known(given: list[_Given], cells: list[_Cell]) -> list[str]:
@@ -158,7 +129,7 @@ def _edited_check(one: _Given, cells: list[_Cell]) -> list[str]:
     judging = [cell for cell in cells if cell.free and checked_name(cell.text) == one.check]
     for cell in judging:
         # A cell that also binds the answer is the exercise and its check in one.
-        if not _before_check(cell.text):
+        if not before_check(cell.text):
             cell.known = True
             return [f"changed: the check cell of {one.check!r}"]
     return [] if judging else [f"missing: the check cell of {one.check!r}"]
@@ -183,7 +154,7 @@ def _find(one: _Given, cells: list[_Cell], answers: set[str]) -> list[str]:
         # Work that goes on in further cells before the check is part of the answer.
         if not cell.free:
             break
-        if _bound(cell.text):
+        if names_bound(cell.text):
             cell.exercise = name
             how = how or "in more than one cell"
     return [f"the exercise {name!r} was found {how}"] if how else []
@@ -201,7 +172,7 @@ def _by_neighbours(one: _Given, cells: list[_Cell], answers: set[str], check: in
     prompted = max(free, key=lambda n: _prompted(one, cells[n]), default=None)
     if prompted is not None and _prompted(one, cells[prompted]) >= 0.5:
         return prompted, "by its comments"
-    binding = [number for number in free if answers and answers <= _bound(cells[number].text)]
+    binding = [number for number in free if answers and answers <= names_bound(cells[number].text)]
     return (binding[0], "by the names it binds") if len(binding) == 1 else (None, "")
 
 
@@ -210,7 +181,7 @@ def _best(one: _Given, places: list[int], cells: list[_Cell], answers: set[str])
     prompted = max(places, key=lambda n: _prompted(one, cells[n]))
     if _prompted(one, cells[prompted]) > 0:
         return prompted
-    return next((n for n in places if answers & _bound(cells[n].text)), places[-1])
+    return next((n for n in places if answers & names_bound(cells[n].text)), places[-1])
 
 
 def _prompted(one: _Given, cell: _Cell) -> float:
@@ -251,24 +222,9 @@ def _title(one: _Given) -> str:
 
 def _answer(name: str, cells: list[_Cell]) -> str | None:
     parts = [
-        _before_check(cell.text) if checked_name(cell.text) else cell.text for cell in cells if cell.exercise == name
+        before_check(cell.text) if checked_name(cell.text) else cell.text for cell in cells if cell.exercise == name
     ]
     return "\n\n".join(parts) if parts else None
-
-
-def _before_check(text: str) -> str:
-    """What stands in a cell before the statement with `lab.check`."""
-    tree = _tree(text)
-    if tree is None:
-        found = _CHECK.search(text)
-        # The whole line goes: `mean = lab.check("mean", mean)`.
-        return text[: text.rfind("\n", 0, found.start()) + 1].rstrip() if found else text
-    for node in tree.body:
-        if calls(node, "check"):
-            lines = text.splitlines()[: node.lineno]
-            lines[-1] = lines[-1].encode()[: node.col_offset].decode().rstrip(" ;")
-            return "\n".join(lines).rstrip()
-    return text
 
 
 def _added(cells: list[_Cell]) -> list[tuple[str | None, str]]:
@@ -277,14 +233,6 @@ def _added(cells: list[_Cell]) -> list[tuple[str | None, str]]:
     found = []
     for cell in reversed(cells):
         below = cell.exercise or below
-        if cell.free and cell.text.strip() and not _only_help(cell.text):
-            found.append((below, _before_check(cell.text) if checked_name(cell.text) else cell.text))
+        if cell.free and cell.text.strip() and not only_help(cell.text):
+            found.append((below, before_check(cell.text) if checked_name(cell.text) else cell.text))
     return [(name, text) for name, text in reversed(found) if text]
-
-
-def _only_help(text: str) -> bool:
-    tree = _tree(text)
-    if tree is None:
-        return False
-    asked = {id(call) for method in _HELP for call in calls(tree, method)}
-    return all(isinstance(node, ast.Expr) and id(node.value) in asked for node in tree.body)

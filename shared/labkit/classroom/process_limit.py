@@ -30,6 +30,7 @@ def place() -> Path | None:
     """Where groups that count processes can be made; None where they cannot."""
     for folder in _PLACES:
         try:
+            _remove_left(folder)
             with _group(folder, 10):
                 return folder
         except OSError:
@@ -75,6 +76,17 @@ def _group(folder: Path, processes: int) -> Iterator[Path]:
         yield group
     finally:
         _remove(group)
+
+
+def _remove_left(folder: Path) -> None:
+    """Removes groups of commands that were killed: they are empty, and their command's process is gone."""
+    for group in folder.glob("labs-*-*"):
+        pid = group.name.split("-")[1]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            try:
+                group.rmdir()
+            except OSError:  # something still ends in it
+                continue
 
 
 def _remove(group: Path) -> None:

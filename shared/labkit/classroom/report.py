@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.catalog import LabError
 from labkit.catalog.sequences import find_sequence
 from labkit.classroom.class_folder import ClassFolder, read_class
 from labkit.classroom.difficulty import ExerciseFigures, QuestionFigures, hardest_exercises, hardest_questions
 from labkit.classroom.feedback import write_feedback
-from labkit.classroom.gradebook import read_points, write_gradebook
-from labkit.classroom.known import known_lab
+from labkit.classroom.gradebook import Points, read_points, write_gradebook
+from labkit.classroom.known import KnownLab, known_lab
 from labkit.classroom.report_page import Findings, report_page
 from labkit.classroom.spreadsheet import write_csv
 from labkit.classroom.summaries import LearnerSummary, summaries
@@ -43,17 +44,26 @@ class Report:
 def make_report(folder: Path, out: Path | None = None, wanted: Wanted | None = None) -> Report:
     """Writes the report of a class into `out`, else into <folder>/report; a report that is there is written anew.
 
-    Raises LabError when the class is not collected or graded, and for a sequence or points that do not exist.
+    Raises LabError when the class is not collected or graded, for a sequence or points that do not exist, and when
+    `out` cannot be written.
     """
     wanted = wanted or Wanted()
     room = read_class(folder)
     expected = list(find_sequence(wanted.sequence).labs) if wanted.sequence else room.labs
     labs = [known_lab(slug) for slug in dict.fromkeys([*expected, *room.labs])]
     points = read_points(wanted.points, labs)
-    out = out or folder / "report"
+    try:
+        return _write(room, labs, expected, points, out or folder / "report", wanted)
+    except OSError as error:
+        raise LabError(f"{error.filename or out}: {error.strerror}. Give another --out, or make room.") from None
+
+
+def _write(
+    room: ClassFolder, labs: Sequence[KnownLab], expected: Sequence[str], points: Points, out: Path, wanted: Wanted
+) -> Report:
     out.mkdir(parents=True, exist_ok=True)
     pages = write_feedback(room, labs, out / "feedback", wanted.solutions) if wanted.feedback else {}
-    title = f"Class report: {folder.resolve().name}"
+    title = f"Class report: {room.folder.resolve().name}"
     feedback = {key: path.relative_to(out).as_posix() for key, path in pages.items()}
     exercises, questions = hardest_exercises(room, labs), hardest_questions(room, labs)
     found = Findings(room, title, labs, summaries(room, labs, expected), exercises, questions, feedback)

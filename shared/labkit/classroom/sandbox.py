@@ -1,7 +1,7 @@
 """Runs untrusted code in a sandbox of its own: no network, no file but its own memory, bounded in every respect.
 
 bubblewrap (`bwrap`) makes the namespaces. The code sees the system's and the environment's files read-only, labkit, the
-data sets, and one file system in memory with a bound. There is no /proc but the three files that libraries ask for: so
+data sets, and one file system in memory with a bound. There is no /proc but the few files that libraries ask for: so
 it finds no other process, and no way to its own memory. Where no sandbox can be had, nothing is run.
 """
 
@@ -31,11 +31,11 @@ ROOT = "/sandbox"
 HOME, WORK, TMP = f"{ROOT}/home", f"{ROOT}/work", f"{ROOT}/tmp"
 _KEPT_ENVIRONMENT = ("LANG", "LC_ALL", "TZ")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "ssl/certs", "mime.types", "alternatives")
+_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "ssl/certs", "mime.types", "alternatives", "fonts")
 _PROC = ("cpuinfo", "meminfo", "stat")
 _LINE = 1 << 20  # bytes; a longer line is no report of ours
 _EVERY = 0.15  # seconds between two looks at the processes
-_RUNNING: set[_Watch] = set()
+_RUNNING: set[Watch] = set()
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ def sandboxed(command: list[str], read: list[tuple[Path, str]], variables: dict[
     whole += ["--tmpfs", "/proc"]
     for name in _PROC:
         whole += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
+    # TensorFlow ends the process when it cannot read which program it is; of a "python" it wants to read more.
+    whole += ["--symlink", f"{ROOT}/program", "/proc/self/exe"]
     whole += ["--dev", "/dev", "--size", str(64 << 20), "--tmpfs", "/dev/shm"]
     whole += ["--size", str(limits.disk_mib << 20), "--tmpfs", ROOT]
     for source, target in read:
@@ -135,9 +137,9 @@ def run_sandboxed(
         whole = group.command(command(writing))
         process = subprocess.Popen(whole, stdin=stdin, stdout=said, stderr=said, pass_fds=[writing])
         os.close(writing)
-        watch = _Watch(process, limits, group)
+        watch = Watch(process, limits, group)
         try:
-            stopped = _follow(reading, watch, limits, line)
+            stopped = follow(reading, watch, limits, line)
         finally:
             watch.end()
             os.close(reading)
@@ -154,7 +156,7 @@ def end_all() -> None:
         watch.kill()
 
 
-def _follow(reading: int, watch: _Watch, limits: Limits, line: Callable[[bytes], float | None]) -> str:
+def follow(reading: int, watch: Watch, limits: Limits, line: Callable[[bytes], float | None]) -> str:
     """Reads lines until the pipe closes or a limit is reached; returns which one, or ""."""
     end, due = time.monotonic() + limits.lab_seconds, [float("inf")]
     for data in _lines(reading, lambda: min(end, due[0]), watch):
@@ -172,7 +174,7 @@ def _follow(reading: int, watch: _Watch, limits: Limits, line: Callable[[bytes],
     return ""
 
 
-def _lines(reading: int, due: Callable[[], float], watch: _Watch) -> Iterator[bytes | None]:
+def _lines(reading: int, due: Callable[[], float], watch: Watch) -> Iterator[bytes | None]:
     """The lines of a pipe; None, once, when the time is over or the run was stopped."""
     held = b""
     with selectors.DefaultSelector() as selector:
@@ -192,7 +194,7 @@ def _lines(reading: int, due: Callable[[], float], watch: _Watch) -> Iterator[by
             yield from whole
 
 
-class _Watch:
+class Watch:
     """Looks at the processes of a sandbox: counts them, adds up their memory, and ends them."""
 
     def __init__(self, process: subprocess.Popen[bytes], limits: Limits, group: process_limit.Joined) -> None:
@@ -211,18 +213,24 @@ class _Watch:
         _RUNNING.discard(self)
         self._thread.join()
 
+    def leave(self) -> None:
+        """Looks no longer, and lets what runs run on."""
+        self._done.set()
+        _RUNNING.discard(self)
+        self._thread.join()
+
     def _watch(self) -> None:
-        resident, read = 0, 0.0
+        read = 0.0
         while not self._done.wait(_EVERY):
             if self.group.count() >= 4 * self.limits.processes:
                 return self._stop(f"more than {self.limits.processes} processes")
             processes = tree(self.process.pid)
             if len(processes) > self.limits.processes:
                 return self._stop(f"more than {self.limits.processes} processes")
-            # The proportional size costs 30 ms for each GiB, so it is read when the resident one has grown.
-            now = sum(_resident(process) for process in processes)
-            if now > 1.02 * resident or time.monotonic() > read + 3:
-                resident, read = max(now, resident), time.monotonic()
+            # The proportional size, which is never above the resident one, costs 30 ms for each GiB.
+            resident = sum(_resident(process) for process in processes)
+            if resident > self.limits.memory_mib << 20 or time.monotonic() > read + 2:
+                read = time.monotonic()
                 mib = sum(_proportional(process) for process in processes) / 2**20
                 self.peak_mib = max(self.peak_mib, mib)
                 if mib > self.limits.memory_mib:

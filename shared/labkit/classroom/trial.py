@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from labkit.catalog.collection import LabFolder, find_lab
 from labkit.catalog.environments import Environment, environments
 from labkit.catalog.places import data_folder, home, labs_folder
 from labkit.catalog.source import read_cells, read_tasks
-from labkit.classroom.sandbox import HOME, ROOT, TMP, WORK, Limits, run_sandboxed, sandboxed
+from labkit.classroom.sandbox import HOME, ROOT, TMP, WORK, Ended, Limits, run_sandboxed, sandboxed
 from labkit.lesson.exercise import CORRECT, ERROR, INCORRECT, NOT_ATTEMPTED, Verdict
 from labkit.runner.build import build_notebook
 from labkit.runner.doctor import kernel_file
@@ -58,7 +58,15 @@ class Tried:
     fault: str = ""
 
 
-def try_answers(trial: Trial) -> Tried:
+Start = Callable[[Environment, bytes, Limits, Callable[[bytes], float | None]], Ended]
+
+
+def start_cold(environment: Environment, order: bytes, limits: Limits, line: Callable[[bytes], float | None]) -> Ended:
+    """Runs an order in a sandbox of its own."""
+    return run_sandboxed(lambda descriptor: judge_command(environment, descriptor, limits), order, limits, line)
+
+
+def try_answers(trial: Trial, start_run: Start = start_cold) -> Tried:
     """Tries the answers, each at its place in the lab's own notebook. Needs a sandbox (`require_sandbox`).
 
     An answer that ends the run, or breaks a later cell of the lab, has its verdict; the others are tried again without.
@@ -68,7 +76,7 @@ def try_answers(trial: Trial) -> Tried:
     peak, waiting = 0.0, list(trial.answers)
     while waiting:
         run = _Run(lab, waiting, trial.limits)
-        fault = run.execute()
+        fault = run.execute(start_run)
         verdicts |= run.verdicts
         peak = max(peak, run.peak_mib)
         if fault and not run.verdicts:
@@ -87,15 +95,10 @@ class _Run:
         self.fault, self.begun, self.ended, self.forged = "", "", False, False
         self.peak_mib = 0.0
 
-    def execute(self) -> str:
+    def execute(self, start_run: Start = start_cold) -> str:
         """Runs it; returns why not every answer has a verdict, or ""."""
         environment = environments()[self.lab.card.environment]
-        ended = run_sandboxed(
-            lambda descriptor: sandboxed(_command(environment, descriptor), *_mounts(environment), self.limits),
-            json.dumps(self._order()).encode(),
-            self.limits,
-            self._line,
-        )
+        ended = start_run(environment, json.dumps(self._order()).encode(), self.limits, self._line)
         self.peak_mib = ended.peak_mib
         if self.begun:
             why = ended.stopped or "it ended the process that judged it"
@@ -131,7 +134,7 @@ class _Run:
         return {
             "secret": self.secret,
             "folder": folder,
-            "files": _files(self.lab.folder, folder) | _font_cache(),
+            "files": _files(self.lab.folder, folder) | font_cache(),
             "cells": _cells(self.lab, {answer.exercise for answer in self.answers}),
             "answers": [asdict(answer) for answer in self.answers],
             "file_bytes": self.limits.disk_mib << 20,
@@ -139,9 +142,12 @@ class _Run:
         }
 
 
-def _command(environment: Environment, descriptor: int) -> list[str]:
+def judge_command(environment: Environment, descriptor: int, limits: Limits, begin: str = "judging:main") -> list[str]:
+    """The command of a sandbox in which a function of a module of this package begins with the descriptor."""
     python = environment.folder.resolve() / "bin" / "python"
-    return [str(python), "-c", f"from labkit.classroom.judging import main; main({descriptor})"]
+    module, function = begin.split(":")
+    program = f"from labkit.classroom.{module} import {function}; {function}({descriptor})"
+    return sandboxed([str(python), "-c", program], *_mounts(environment), limits)
 
 
 def _mounts(environment: Environment) -> tuple[list[tuple[Path, str]], dict[str, str]]:
@@ -176,7 +182,7 @@ def _files(source: Path, target: str) -> dict[str, str]:
     return found
 
 
-def _font_cache() -> dict[str, str]:
+def font_cache() -> dict[str, str]:
     """matplotlib's list of fonts, which it would search for again, for seconds."""
     named = os.environ.get("MPLCONFIGDIR")
     folder = Path(named) if named else Path.home() / ".cache" / "matplotlib"

@@ -30,7 +30,8 @@ def write_sources(folder: Path) -> int:
     collection = Collection(labs, read_blueprint(), read_sequences(), published())
     pages = overview_pages(collection) | blueprint_pages(collection)
     pages |= {lab_page_path(lab): nbformat.writes(lab_page(lab, collection)) for lab in labs}
-    shutil.copytree(SPHINX, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(SPHINX, folder, ignore=shutil.ignore_patterns("__pycache__"))
     for path, content in pages.items():
         target = folder / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

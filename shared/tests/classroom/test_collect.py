@@ -23,8 +23,10 @@ from labkit.classroom import intake
 from labkit.classroom.collect import Collected, Line, collect
 from labkit.classroom.handin import hand_in
 from labkit.classroom.start import start_lab
+from labkit.cli import app
 from labkit.runner.build import build_notebook
 from labkit.runner.learner import learner_copy
+from typer.testing import CliRunner
 
 from .test_matching import VERSIONS
 
@@ -180,14 +182,15 @@ def test_the_card_counts_before_names_of_folders_and_files(inbox: Path, out: Pat
 
 
 def test_spellings_of_one_name_are_one_learner_and_said_so(inbox: Path, out: Path, copied: dict[str, Any]) -> None:
-    for number, name in enumerate(("Zoë Ä", "ZOE  a", "Zoe-Ä")):
+    for number, name in enumerate(("Zoë Äda", "ZOE  ada", "Zoe-Äda")):
         (inbox / f"{number}").mkdir()
         (inbox / f"{number}" / f"{name}.ipynb").write_bytes(saved(copied, str(number)))
     lines = collect([inbox], out).lines
-    assert {line.learner for line in lines} == {"zoe-a"}
-    assert lines[0].message == "" and lines[1].message == "'ZOE a' is taken for 'Zoë Ä'"
-    assert len(kept(out, "zoe-a")) == 3
-    assert tomllib.loads((out / "learners" / "zoe-a" / "learner.toml").read_text())["spelled"] == ["ZOE a", "Zoe Ä"]
+    assert {line.learner for line in lines} == {"zoe-ada"}
+    assert lines[0].message == "" and lines[1].message == "'ZOE ada' is taken for 'Zoë Äda'"
+    assert len(kept(out, "zoe-ada")) == 3
+    card = tomllib.loads((out / "learners" / "zoe-ada" / "learner.toml").read_text())
+    assert card["spelled"] == ["ZOE ada", "Zoe Äda"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -472,3 +475,18 @@ def test_bad_input_is_one_line(inbox: Path, out: Path, collection: Path) -> None
     out.write_text("a file")
     with pytest.raises(LabError, match="a file"):
         collect([inbox], out)
+
+
+def test_the_commands_say_what_they_did(
+    tiny: LabFolder, inbox: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_lab("tiny-lab")
+    monkeypatch.chdir(inbox)
+    told = CliRunner().invoke(app, ["hand-in", "--name", "Ada [L.]"]).output
+    assert "hand-in-ada-l.zip" in told and "workspace/tiny-lab/lab.ipynb" in told and "no progress" in told
+    (inbox / "[red]Bob.ipynb").write_bytes(b"{")
+    done = CliRunner().invoke(app, ["collect", ".", "--out", str(out)])
+    assert done.exit_code == 0 and "[red]Bob.ipynb" in done.output
+    assert "2 found: 1 whole, 0 partly, 1 not read; 2 new, 0 were there already" in done.output
+    missing = CliRunner().invoke(app, ["collect", "nothing", "--out", str(out)])
+    assert missing.exit_code == 2 and missing.output.startswith("labs: nothing: no such file or folder")

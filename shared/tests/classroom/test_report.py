@@ -189,6 +189,13 @@ def test_the_newest_line_counts_and_cut_lines_are_counted(room: Path) -> None:
     assert read.grades["ada", "tiny-lab"].count("correct") == 2 and read.unreadable == 3
 
 
+def test_half_a_surrogate_pair_stops_nothing(tiny: LabFolder, tmp_path: Path) -> None:
+    given = {"mean": exercise("incorrect", "x = '\ud800'", "got \ud800"), "double": exercise("refused", "\udfff")}
+    folder = write_class(tmp_path / "class", [line("ada", given, fault="")])
+    answers = rows(make_report(folder).folder / "answers.csv")
+    assert [row["message"] for row in answers] == ["got ?", ""]
+
+
 def test_a_lab_that_nobody_knows_any_more_is_reported_without_labels(tiny: LabFolder, tmp_path: Path) -> None:
     folder = write_class(tmp_path / "class", [line("ada", {"mean": exercise("incorrect", "x", "no")}, "b", lab="gone")])
     made = make_report(folder)
@@ -211,6 +218,7 @@ def _ungraded(folder: Path) -> Report:
         (lambda folder: make_report(folder, wanted=Wanted(points=["tiny-lab/median=2"])), "mean, double"),
         (lambda folder: make_report(folder, wanted=Wanted(points=["big-lab/mean=2"])), "tiny-lab"),
         (lambda folder: make_report(folder, wanted=Wanted(points=["tiny-lab/mean=inf"])), "inf"),
+        (lambda folder: make_report(folder, folder / "grades.jsonl"), "grades.jsonl: File exists. Give another --out"),
     ],
 )
 def test_bad_input_is_one_line(room: Path, what: Callable[[Path], Report], said: str) -> None:

@@ -46,7 +46,7 @@ def test_it_sees_no_other_file_no_process_and_no_variable(tmp_path: Path, monkey
         f"say(os.path.exists({str(tmp_path)!r}))\nsay(os.path.exists({__file__!r}))\nsay(sorted(os.listdir('/proc')))\n"
         "say('SECRET_OF_THE_TRAINER' in os.environ)\nsay(os.path.exists('/dev/fd/0'))\nsay(os.path.exists('/etc/passwd'))"
     )
-    assert lines == [b"False", b"False", b"['cpuinfo', 'meminfo', 'stat']", b"False", b"False", b"False"]
+    assert lines == [b"False", b"False", b"['cpuinfo', 'meminfo', 'self', 'stat']", b"False", b"False", b"False"]
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,17 @@ def test_sealing_is_reproducible_and_unreadable(tiny: LabFolder) -> None:
     assert data != seal(tiny.folder)
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "text"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "text", "of another form"])
 def test_a_damaged_file_is_one_line(sealed: Path, damage: str) -> None:
     data = (sealed / SEALED).read_bytes()
-    bad = {"cut": data[:-7], "changed": data[:90] + b"?" + data[91:], "empty": b"", "text": b"sealed 1\nhello"}[damage]
-    (sealed / SEALED).write_bytes(bad)
+    bad = {
+        "cut": data[:-7],
+        "changed": data[:90] + bytes([data[90] ^ 1]) + data[91:],
+        "empty": b"",
+        "text": b"sealed 1\nhello",
+        "of another form": data.replace(b"sealed 1", b"sealed 2", 1),
+    }
+    (sealed / SEALED).write_bytes(bad[damage])
     with pytest.raises(LabError, match=r"lab\.sealed is damaged\. Unpack the class's archive again"):
         read_answers(sealed)
 

@@ -63,6 +63,15 @@ def test_a_check_keeps_the_cell_that_was_judged(kernels: Any, tiny: LabFolder) -
     assert len({event["id"] for event in events()}) == len(events())
 
 
+def test_of_several_cells_the_newest_is_kept(kernels: Any) -> None:
+    learner = kernels()
+    older, newer = "four = 4", "def double(x):\n    return 2 * x"
+    learner.types(older)
+    learner.types(newer)
+    learner.types('double, four = lab.check("double", double, four)')
+    assert [(event["answer"], event["outcome"]) for event in events("check")] == [(newer, "correct")]
+
+
 def test_a_magic_that_only_reads_an_answer_is_no_attempt(kernels: Any) -> None:
     learner = kernels()
     learner.types("mean = ...")

@@ -66,9 +66,7 @@ def essence(result: Result) -> dict[str, Any]:
     ]
     faults = exercises.worked_faults(result) if result.run.audit else []
     home = str(result.run.folder.parent)
-    said = json.dumps(
-        [result.run.form, result.error, events, cells, faults], sort_keys=True, default=str
-    )
+    said = json.dumps([result.run.form, result.error, events, cells, faults], sort_keys=True, default=str)
     return {"folder": result.run.folder.name, "said": said.replace(home, "HOME")}
 
 
@@ -88,7 +86,7 @@ def test_results_are_those_of_this_machine(labs: list[str], tmp_path: Path) -> N
 
 def test_a_command_on_a_scheduler_elsewhere(tiny: LabFolder, capsys: pytest.CaptureFixture[str]) -> None:
     os.environ["LABS_HOME"] = str(tiny.folder.parents[2])
-    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
         options = Options(pool_of=dask_pool(cluster.scheduler_address), changed_only=True)
         assert run_labs([], 4, [], "1/1", 60, 60, options=options) == 0
         assert run_labs([], 4, [], "1/1", 60, 60, options=options) == 0
@@ -112,7 +110,7 @@ def test_a_scheduler_that_is_not_there_or_not_fit(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(dask, "_CONNECT_SECONDS", 1)
     with pytest.raises(LabError, match="no scheduler answers"), dask_pool("tcp://127.0.0.1:9")(1):
         pass
-    two = LocalCluster(n_workers=1, threads_per_worker=2, processes=False, host="127.0.0.1", dashboard_address=None)
+    two = LocalCluster(n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0")
     with two, pytest.raises(LabError, match="with one thread"), dask_pool(two.scheduler_address)(1):
         pass
 

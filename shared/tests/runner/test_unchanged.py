@@ -226,6 +226,17 @@ print(sorted({"papermill", "nbformat", "jupytext", "jsonschema", "zmq", "matplot
     assert "unchanged: 1 labs" in done.stdout and done.stdout.splitlines()[-1] == "[]"
 
 
+def test_what_is_spared_is_there_for_everybody_else() -> None:
+    """pandas asks once whether pyarrow is there: it must not be imported while that is hidden."""
+    code = """
+import sys
+import labkit.runner.lean
+assert not {"pandas", "pyarrow", "gcsfs", "rfc3987_syntax"} & set(sys.modules)
+import pyarrow.fs, gcsfs, rfc3987_syntax
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_results_of_every_lab_and_only_the_changed_ones_do_not_go_together(collection: Path) -> None:
     said = CliRunner().invoke(app, ["run", "--changed-only", "--results", str(collection / "results")])
     assert said.exit_code == 2 and "does not go with --changed-only" in said.output
