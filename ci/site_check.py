@@ -51,7 +51,7 @@ WATCH_FOCUS = """() => {
 MARK_REPEATED = """() => {
   const seen = new Set();
   for (const e of document.querySelectorAll('.highlight span')) {
-    if (e.children.length) continue;
+    if (e.children.length || e.textContent.trim().length < 2) continue;  // axe-core judges no single letter
     const own = getComputedStyle(e), ground = e.closest('.cell_input, .cell_output')?.className;
     const key = [own.color, own.backgroundColor, own.opacity, ground].join();
     if (seen.has(key)) e.dataset.repeated = ''; else seen.add(key);

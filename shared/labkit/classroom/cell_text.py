@@ -18,6 +18,7 @@ def checked_name(text: str) -> str:
 
 
 def clean(text: str) -> str:
+    """Without blanks at the ends of lines, and without empty lines around."""
     return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
 
 
@@ -46,13 +47,14 @@ def before_check(text: str) -> str:
         return text[: text.rfind("\n", 0, found.start()) + 1].rstrip() if found else text
     for node in tree.body:
         if calls(node, "check"):
-            lines = text.splitlines()[: node.lineno]
+            lines = text.split("\n")[: node.lineno]
             lines[-1] = lines[-1].encode()[: node.col_offset].decode().rstrip(" ;")
             return "\n".join(lines).rstrip()
     return text
 
 
 def only_help(text: str) -> bool:
+    """Whether a cell does nothing but ask for a hint or the solution, or answer the quiz."""
     tree = _tree(text)
     if tree is None:
         return False

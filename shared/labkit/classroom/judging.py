@@ -96,9 +96,12 @@ class _Session:
         shell = InteractiveShell.instance()
         if shell.history_manager is not None:
             shell.history_manager.enabled = False
+        asked = {answer["exercise"] for answer in self.order["answers"]}
+        before: dict[str, Any] = {}
         for number, cell in enumerate(self.order["cells"], 1):
-            answers = [a for a in self.order["answers"] if cell["exercise"] and a["exercise"] == cell["exercise"]]
-            before = _copies(shell.user_ns) if answers else {}
+            answers = [a for a in self.order["answers"] if cell["judge"] and a["exercise"] == cell["judge"]]
+            if cell["exercise"] in asked:
+                before = _copies(shell.user_ns)
             fault = _run_cell(shell, cell["source"])
             if fault:
                 return f"cell {number} of the lab: {fault}"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from labkit.catalog.collection import LabFolder, find_lab
-from labkit.classroom.cell_text import before_check, checked_name, clean, names_bound, only_help
+from labkit.classroom.cell_text import before_check, clean, names_bound, only_help
+from labkit.classroom.cell_text import checked_name as checked_name
 from labkit.classroom.submitted import cells_of
 from labkit.runner.build import build_notebook
 from labkit.runner.learner import learner_copy

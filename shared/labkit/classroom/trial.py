@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import os
@@ -16,7 +17,7 @@ import labkit
 from labkit.catalog.collection import LabFolder, find_lab
 from labkit.catalog.environments import Environment, environments
 from labkit.catalog.places import data_folder, home, labs_folder
-from labkit.catalog.source import read_cells, read_tasks
+from labkit.catalog.source import Task, calls, read_cells, read_tasks
 from labkit.classroom.sandbox import HOME, ROOT, TMP, WORK, Ended, Limits, run_sandboxed, sandboxed
 from labkit.lesson.exercise import CORRECT, ERROR, INCORRECT, NOT_ATTEMPTED, Verdict
 from labkit.runner.build import build_notebook
@@ -193,13 +194,29 @@ def font_cache() -> dict[str, str]:
 
 
 def _cells(lab: LabFolder, wanted: Iterable[str]) -> list[dict[str, str]]:
-    """The lab's code cells up to the last of these exercises; each says which exercise it is the worked cell of."""
+    """The lab's code cells up to the last of these exercises.
+
+    `exercise`: the cell is the worked one of this exercise. `judge`: when it has run, answers to this exercise can be
+    judged. That is the same cell, or else what the check cell does before it calls `lab.check`.
+    """
     code = [cell for cell in read_cells(lab.source) if cell.is_code]
-    exercise = {task.worked.line: name for name, task in read_tasks(code).items()}
+    tasks = {task.worked.line: task for task in read_tasks(code).values()}
     built = [cell for cell in build_notebook(lab).cells if cell.cell_type == "code"]
-    cells = [
-        {"source": made.source, "exercise": exercise.get(cell.line, "")} for cell, made in zip(code, built, strict=True)
-    ]
-    last = max(number for number, cell in enumerate(cells) if cell["exercise"] in set(wanted))
+    cells: list[dict[str, str]] = []
+    for cell, made in zip(code, built, strict=True):
+        task = tasks.get(cell.line)
+        first = _before_check(task) if task else ""
+        name = task.name if task else ""
+        cells.append({"source": made.source, "exercise": name, "judge": "" if first else name})
+        if first:
+            cells.append({"source": first, "exercise": "", "judge": name})
+    last = max(number for number, cell in enumerate(cells) if cell["judge"] in set(wanted))
     # The quiz is no part of the sandbox, and no answer needs it.
     return [cell for cell in cells[: last + 1] if "lab.quiz(" not in cell["source"]]
+
+
+def _before_check(task: Task) -> str:
+    """The statements of a check cell above the one that calls `lab.check`."""
+    text = task.check.text
+    line = next((node.lineno for node in ast.parse(text).body if calls(ast.Module([node], []), "check")), 1)
+    return "\n".join(text.splitlines()[: line - 1]).strip()

@@ -150,3 +150,10 @@ def test_any_notebook_becomes_a_valid_one() -> None:
     assert shown.data["text/plain"] == "1" and said.name == "stderr"
     same = {"cells": [{"cell_type": "code", "id": "a", "source": ""}, {"cell_type": "code", "id": "a", "source": ""}]}
     nbformat.validate(restored(same))
+    assert len({cell.id for cell in restored(same).cells}) == 2
+
+
+def test_an_image_that_is_no_base64_is_left_out() -> None:
+    given = [{"output_type": "display_data", "data": {"image/png": data}} for data in ("aGk=", '">x')]
+    made = restored({"cells": [{"cell_type": "code", "source": "", "outputs": given}]})
+    assert [output.data for output in made.cells[0].outputs] == [{"image/png": "aGk="}]

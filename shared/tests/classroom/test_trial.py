@@ -114,6 +114,13 @@ def test_cells_above_and_names_of_earlier_answers_are_there(tiny: LabFolder) -> 
     assert outcomes(found) == {"mean": "correct", "double": "correct"}
 
 
+def test_a_check_cell_may_prepare_what_its_check_needs(tiny: LabFolder) -> None:
+    check = 'mean = lab.check("mean", mean, data)'
+    replace(tiny.folder / "lab.py", check, check.replace("data)", "later)").join(["later = data.copy()\n", ""]))
+    found = tried({"right": HONEST["by hand"], "peeks": "mean = later.y.mean()", "wrong": WRONG["the sum"]})
+    assert outcomes(found) == {"right": "correct", "peeks": "error", "wrong": "incorrect"}
+
+
 def test_a_lab_that_stops_is_a_fault_and_no_verdict(tiny: LabFolder) -> None:
     replace(tiny.folder / "lab.py", 'print("rows", len(data))', 'raise OSError("broken")')
     found = tried({"right": HONEST["by hand"]})
@@ -136,7 +143,7 @@ def test_what_is_in_the_sandbox_holds_no_answer(tiny: LabFolder) -> None:
     order = trial._Run(tiny, [Answer("mean", "", submission="s", id="mean")], LIMITS)._order()
     names = {name.rsplit("tiny-lab/", 1)[-1] for name in order["files"] if "/labs/" in name}
     assert names == {"lab.toml", "lab.py", "checks.py", "trainer/task.py"}
-    assert [cell["exercise"] for cell in order["cells"]][-1] == "mean"  # nothing below the last answer is run
+    assert [cell["judge"] for cell in order["cells"]][-1] == "mean"  # nothing below the last answer is run
 
 
 @pytest.mark.parametrize(

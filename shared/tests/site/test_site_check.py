@@ -20,7 +20,8 @@ FAULTS = {
     "contrast.html": ('<p style="color:#999;background:#fff">grey on white</p>', "color-contrast"),
     "dark.html": ('<p style="color:#333">dark on dark</p>', "axe, dark: color-contrast"),
     "code.html": (
-        '<div class="highlight"><pre><i>x</i> <span>x</span> <span style="color:#999">x</span></pre></div>' * 2,
+        '<div class="highlight"><pre><span style="color:#999">(</span> <span style="color:#999">word</span></pre></div>'
+        * 2,
         "axe, light: color-contrast (1)",
     ),
     "external.html": ('<img src="https://example.org/x.png" alt="x">', "external: fetches https://example.org/x.png"),
