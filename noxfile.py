@@ -297,6 +297,13 @@ def learner(session: nox.Session) -> None:
 
 
 @nox.session
+def classroom(session: nox.Session) -> None:
+    """A class of 30 made-up learners, collected, graded, reported, and compared with the known truth."""
+    environment(session, "core")
+    session.run(python("core"), "ci/class_of_30.py", *session.posargs)
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Renews the hashed locks in environments/; names renew only those. `-- --upgrade` takes the newest versions."""
     names = [arg for arg in session.posargs if not arg.startswith("-")] or list(ENVIRONMENTS)

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from labkit.catalog import LabError
 from labkit.catalog.collection import LabFolder
-from labkit.classroom import executors, grade, sandbox
+from labkit.classroom import executors, grade
 from labkit.classroom.grade import Order, grade_class, part_of
 from labkit.classroom.grade_lines import read_grades
 from labkit.classroom.sandbox import Limits
@@ -28,7 +28,7 @@ from labkit.runner.learner import learner_copy
 from .cheats import CHEATS
 from .test_matching import DOUBLE, answered, cell, place
 
-needs_sandbox = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unavailable() or "there is a sandbox")
+needs_sandbox = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from labkit.catalog import LabError
 from labkit.classroom import sandbox
 from labkit.classroom.sandbox import Ended, Limits, require_sandbox, run_sandboxed, sandboxed
 
-pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unavailable() or "there is a sandbox")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 LIMITS = Limits(lab_seconds=20, answer_seconds=1, memory_mib=300, disk_mib=16, processes=30)
 
 

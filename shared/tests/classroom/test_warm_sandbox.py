@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 from labkit.catalog.collection import LabFolder
 from labkit.catalog.environments import environments
-from labkit.classroom import executors, sandbox
+from labkit.classroom import executors
 from labkit.classroom.executors import Local
 from labkit.classroom.sandbox import Limits
 from labkit.classroom.trial import Answer, Trial
@@ -15,7 +16,7 @@ from labkit.classroom.warm_sandbox import NotWarm, WarmSandbox
 
 from .cheats import ENDING, HONEST, TAMPERING
 
-pytestmark = pytest.mark.skipif(bool(sandbox.unavailable()), reason=sandbox.unavailable() or "there is a sandbox")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 # What the lab's folder would show of another submission, if it were still there; and what it leaves there.
 LEAVES = "(lab.work / 'left').write_text('x')\n(lab.folder / 'left.py').write_text('x')\nmean = data.y.mean()"
 LOOKS = "seen = [*lab.work.iterdir(), *lab.folder.glob('left*')]\nmean = 0.0 if seen else data.y.mean()"
