@@ -102,6 +102,8 @@ def sandboxed(command: list[str], read: list[tuple[Path, str]], variables: dict[
         whole += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     # TensorFlow ends the process when it cannot read which program it is; of a "python" it wants to read more.
     whole += ["--symlink", f"{ROOT}/program", "/proc/self/exe"]
+    # scikit-learn asks it which libraries have threads to limit. None: the environment's variables limit them.
+    whole += ["--symlink", "/dev/null", "/proc/self/maps"]
     whole += ["--dev", "/dev", "--size", str(64 << 20), "--tmpfs", "/dev/shm"]
     whole += ["--size", str(limits.disk_mib << 20), "--tmpfs", ROOT]
     for source, target in read:

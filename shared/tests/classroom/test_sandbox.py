@@ -57,6 +57,11 @@ def test_it_cannot_write_outside(path: str) -> None:
     assert lines == [b"30"] and not Path(path).exists()  # 30: a read-only file system
 
 
+def test_it_does_not_see_where_its_memory_lies() -> None:
+    lines, _ = run("say(open('/proc/self/maps').read())\nsay(os.path.exists('/proc/self/mem'))")
+    assert lines == [b"", b"False"]
+
+
 def test_it_cannot_fill_a_disk() -> None:
     fill = (
         "total = 0\ntry:\n    with open({path!r}, 'wb', buffering=0) as file:\n        while True:\n"
