@@ -25,6 +25,7 @@ from labkit.lesson.exercise import Verdict
 from labkit.runner.build import build_notebook
 from labkit.runner.learner import learner_copy
 
+from ..runner.test_interruption import hear_interrupts
 from .cheats import CHEATS
 from .test_matching import DOUBLE, answered, cell, place
 
@@ -213,9 +214,8 @@ def test_without_a_sandbox_nothing_is_run(handed: Path, untouched: Any, monkeypa
 def test_an_interrupted_command_leaves_no_process(handed: Path, untouched: Any, number: int) -> None:
     hand_in(handed, "ada", answered(untouched, mean="while True:\n    pass"))
     labs = Path(sys.executable).with_name("labs")
-    command = subprocess.Popen(
-        [labs, "grade", handed], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ
-    )
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "env": os.environ}
+    command = subprocess.Popen([labs, "grade", handed], **said, preexec_fn=hear_interrupts)
     process = psutil.Process(command.pid)
     end = time.monotonic() + 40
     below: list[psutil.Process] = []

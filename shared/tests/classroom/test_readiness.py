@@ -167,7 +167,7 @@ def test_the_weakest_are_those_where_it_is_surest(classroom: Path) -> None:
 
 
 def test_what_is_not_answered_is_proposed_section_by_section_in_its_sequence(classroom: Path) -> None:
-    order = "title = 'Section 3 of the tests'\nfor = 'Those who test.'\nminutes = 120\nsection = 3\n"
+    order = "title = 'Section 3 of the tests'\nfor = 'Those who test.'\nsection = 3\n"
     order += "[[part]]\ntitle = 'All of them'\nlabs = ['gamma', 'alpha', 'beta', 'delta']\n"
     (classroom / "labs" / "sequences" / "section-3.toml").write_text(order)
     assert [result.lab.slug for result in untouched(readiness([]))] == ["gamma", "tiny-lab", "alpha", "beta", "delta"]
