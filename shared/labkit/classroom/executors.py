@@ -103,8 +103,8 @@ class Dask:
             from distributed import as_completed as dask_completed
         except ImportError:
             raise LabError(
-                "--executor dask: Dask is not in this environment. `pip install distributed` there, or leave it away: "
-                "--shard i/n spreads over machines, too."
+                "--executor dask: Dask is not in this environment. `nox -s environment -- dask`, then "
+                ".venvs/dask/bin/labs grade …; --shard i/n spreads over machines, too."
             ) from None
         address = os.environ.get("DASK_SCHEDULER_ADDRESS")
         # A worker runs one sandbox at a time: its memory and cores are then the trial's.
