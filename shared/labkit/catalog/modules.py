@@ -15,5 +15,5 @@ def load_module(path: Path, text: str | None = None) -> types.ModuleType:
     module = types.ModuleType(f"labkit_{path.stem}_of_{path.parent.name}".replace("-", "_"))
     module.__file__ = str(path)
     text = path.read_text(encoding="utf-8") if text is None else text
-    exec(compile(text, str(path), "exec"), module.__dict__)
+    exec(compile(text, str(path), "exec", dont_inherit=True), module.__dict__)
     return module

@@ -228,7 +228,7 @@ def _run_text(text: str, namespace: dict[str, Any], exercise: str) -> str:
     # TensorFlow's AutoGraph looks for the source of a function here.
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     try:
-        exec(compile(text, name, "exec"), namespace)
+        exec(compile(text, name, "exec", dont_inherit=True), namespace)
     except Refused:
         raise
     except BaseException as error:  # also SystemExit and KeyboardInterrupt

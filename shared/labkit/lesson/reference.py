@@ -21,7 +21,8 @@ def run_text(text: str, namespace: dict[str, Any], label: str) -> dict[str, Any]
     copied, name = dict(namespace), f"<{label}>"
     # Whoever asks for a function's source (tracebacks, TensorFlow's AutoGraph) finds it here, as for a notebook's cell.
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    exec(compile(text, name, "exec"), copied)
+    # Not with this module's `from __future__ import annotations`: KFP reads types from annotations, not their names.
+    exec(compile(text, name, "exec", dont_inherit=True), copied)
     return copied
 
 

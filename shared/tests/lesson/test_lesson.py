@@ -266,3 +266,13 @@ def test_sql_that_bigquery_refuses_is_incorrect_in_its_words(learner: Learner) -
         with pytest.raises(lesson.Incorrect, match="is GoogleSQL, a text"):
             lesson.sql_rows(client, no_text)
     learner.lab.close()
+
+
+def test_text_is_compiled_as_a_cell_is_with_types_as_annotations() -> None:
+    from labkit.classroom.judging import _run_text
+    from labkit.lesson.reference import run_text
+
+    text = "def f(x: int): ...\nkind = f.__annotations__['x']"
+    judged: dict[str, object] = {}
+    assert _run_text(text, judged, "f") == ""
+    assert run_text(text, {}, "f")["kind"] is int and judged["kind"] is int
