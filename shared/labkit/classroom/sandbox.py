@@ -31,7 +31,17 @@ ROOT = "/sandbox"
 HOME, WORK, TMP = f"{ROOT}/home", f"{ROOT}/work", f"{ROOT}/tmp"
 _KEPT_ENVIRONMENT = ("LANG", "LC_ALL", "TZ")
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_ETC = ("hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "ssl/certs", "mime.types", "alternatives", "fonts")
+_ETC = (
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "ssl/certs",
+    "mime.types",
+    "alternatives",
+    "fonts",
+)
 _PROC = ("cpuinfo", "meminfo", "stat")
 _LINE = 1 << 20  # bytes; a longer line is no report of ours
 _EVERY = 0.15  # seconds between two looks at the processes
