@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from labkit.classroom.class_folder import OUTCOMES, REFUSED, ClassFolder, Judged
+from labkit.classroom.interval import wilson
 from labkit.classroom.known import KnownExercise, KnownLab, normalised
 from labkit.lesson.exercise import CORRECT, ERROR, INCORRECT, NOT_ATTEMPTED
 from labkit.lesson.quiz import Question
@@ -99,14 +100,6 @@ class QuestionFigures:
     @property
     def interval(self) -> tuple[float, float]:
         return wilson(self.right, self.answered)
-
-
-def wilson(correct: int, judged: int) -> tuple[float, float]:
-    """The 95% interval of a share by Wilson's score: it stays inside 0 to 1, also for few and for all or none."""
-    from scipy.stats import binomtest
-
-    found = binomtest(correct, judged).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
 
 
 def hardest_exercises(room: ClassFolder, labs: Iterable[KnownLab]) -> list[ExerciseFigures]:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 from labkit.catalog.blueprint import Blueprint, exam_weights, read_blueprint
 from labkit.catalog.collection import LabFolder, read_labs
 from labkit.catalog.sequences import read_sequences
 from labkit.catalog.version import lab_version
 from labkit.classroom.evidence import EXAM, EXERCISE, QUIZ, Answered, answered_exercises, answered_questions
+from labkit.classroom.interval import wilson
 from labkit.classroom.progress import LabStanding, standing
 from labkit.lesson.answers import quiz_of
 from labkit.lesson.journal import Event
 from labkit.lesson.outline import read_outline
 
 ENOUGH = 8  # answers: with fewer the interval is about 60 points wide or more, unless nearly all are right
-Z = 1.96  # of the normal distribution, for 95 per cent
 
 FORMULA = (
     "The estimate of a section is the share of right ones among all answers in its labs, each counted once and alike: "
@@ -28,16 +27,6 @@ FORMULA = (
     "It holds for the topics of the labs that were answered, not for those of the section that have no lab or were not "
     "done; these are counted beside it. A question that was seen before is easier than one of the exam."
 )
-
-
-def wilson(right: int, answers: int) -> tuple[float, float]:
-    """Wilson's interval, 0 to 1, for the share of which `right` of `answers` is a sample; (0, 1) without answers."""
-    if not answers:
-        return 0.0, 1.0
-    share, spread = right / answers, Z * Z / answers
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z * sqrt(share * (1 - share) / answers + spread / (4 * answers)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 @dataclass(frozen=True)

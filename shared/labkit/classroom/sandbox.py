@@ -26,6 +26,7 @@ import psutil
 
 from labkit.catalog import LabError
 from labkit.classroom import process_limit
+from labkit.runner.memory import proportional_bytes, resident_bytes
 
 ROOT = "/sandbox"
 HOME, WORK, TMP = f"{ROOT}/home", f"{ROOT}/work", f"{ROOT}/tmp"
@@ -240,10 +241,10 @@ class Watch:
             if len(processes) > self.limits.processes:
                 return self._stop(f"more than {self.limits.processes} processes")
             # The proportional size, which is never above the resident one, costs 30 ms for each GiB.
-            resident = sum(_resident(process) for process in processes)
+            resident = sum(resident_bytes(process) for process in processes)
             if resident > self.limits.memory_mib << 20 or time.monotonic() > read + 2:
                 read = time.monotonic()
-                mib = sum(_proportional(process) for process in processes) / 2**20
+                mib = sum(proportional_bytes(process) for process in processes) / 2**20
                 self.peak_mib = max(self.peak_mib, mib)
                 if mib > self.limits.memory_mib:
                     return self._stop(f"more than {self.limits.memory_mib} MiB of memory")
@@ -278,17 +279,3 @@ def tree(pid: int) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return found
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
-def _proportional(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.Error:
-        return 0

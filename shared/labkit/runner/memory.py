@@ -66,10 +66,10 @@ class PeakMemory:
             children = self._children()
             self._seen.update(children)
             self._cpu.update((child, seconds) for child in children if (seconds := _cpu_seconds(child)))
-            resident, now = sum(_resident(child) for child in children), time.monotonic()
+            resident, now = sum(resident_bytes(child) for child in children), time.monotonic()
             if resident > _GROWN * self._resident or now > self._read + _SECONDS:
                 self._resident, self._read = max(self._resident, resident), now
-                self.peak = max(self.peak, sum(_bytes(child) for child in children) / 2**20)
+                self.peak = max(self.peak, sum(proportional_bytes(child) for child in children) / 2**20)
 
     def _children(self) -> set[psutil.Process]:
         found = set(psutil.Process().children(recursive=True))
@@ -90,14 +90,14 @@ def _cpu_seconds(process: psutil.Process) -> float:
         return 0.0
 
 
-def _resident(process: psutil.Process) -> int:
+def resident_bytes(process: psutil.Process) -> int:
     try:
         return int(process.memory_info().rss)
     except psutil.Error:
         return 0
 
 
-def _bytes(process: psutil.Process) -> int:
+def proportional_bytes(process: psutil.Process) -> int:
     try:
         info = process.memory_full_info()
         return int(getattr(info, "pss", 0) or info.rss)

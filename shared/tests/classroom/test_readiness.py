@@ -13,7 +13,8 @@ import pytest
 from labkit.catalog.collection import find_lab
 from labkit.catalog.version import lab_version
 from labkit.classroom.evidence import answered_exercises, answered_questions
-from labkit.classroom.readiness import ENOUGH, SectionResult, Tally, overall, readiness, untouched, weakest, wilson
+from labkit.classroom.interval import wilson
+from labkit.classroom.readiness import ENOUGH, SectionResult, Tally, overall, readiness, untouched, weakest
 from labkit.classroom.readiness_page import readiness_page, readiness_text
 
 from ..conftest import replace

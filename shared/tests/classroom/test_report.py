@@ -13,7 +13,8 @@ import pytest
 from labkit.catalog import LabError
 from labkit.catalog.collection import LabFolder
 from labkit.classroom.class_folder import read_class
-from labkit.classroom.difficulty import hardest_exercises, wilson
+from labkit.classroom.difficulty import hardest_exercises
+from labkit.classroom.interval import wilson
 from labkit.classroom.known import known_lab, normalised
 from labkit.classroom.report import Report, Wanted, make_report
 from labkit.classroom.spreadsheet import harmless, write_csv
