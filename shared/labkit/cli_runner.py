@@ -32,7 +32,7 @@ Address = Annotated[str, typer.Option("--scheduler-address", help="Of a Dask sch
 
 def add_to(app: typer.Typer) -> None:
     """Adds the commands to the application."""
-    for command in (build, run, exercises, ablate, notebooks, health):
+    for command in (build, run, exercises, nbval, ablate, notebooks, health):
         app.command()(one_line_errors(command))
     app.command(context_settings={"ignore_unknown_options": True})(one_line_errors(warm))
 
@@ -129,6 +129,26 @@ def ablate(
             print(f"no lab differs from {changed}")
             return
     exit_on(run_ablations(slugs or [], seed, shard, lab_seconds, options))
+
+
+def nbval(
+    slugs: Slugs = None,
+    jobs: Jobs = None,
+    shard: Shard = "1/1",
+    lab_seconds: LabSeconds = 300,
+    cold: Cold = False,
+    changed_only: ChangedOnly = False,
+    failed_first: FailedFirst = False,
+    executor: Executor = "local",
+    scheduler_address: Address = "",
+) -> None:
+    """Executes the committed notebooks and compares the cells tagged nbval-check-output with what is stored."""
+    from labkit.catalog.collection import need_sources
+    from labkit.runner.commands import compare_notebooks
+
+    need_sources(slugs or [])
+    options = _options(jobs, cold, changed_only, failed_first, executor, scheduler_address)
+    exit_on(compare_notebooks(slugs or [], shard, lab_seconds, options))
 
 
 def warm(command: Annotated[list[str], typer.Argument(help="A command and its arguments, after --.")]) -> None:

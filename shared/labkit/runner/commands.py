@@ -18,7 +18,7 @@ from labkit.runner.parameters import checked, from_command_line, read_parameters
 from labkit.runner.plan import planned
 from labkit.runner.pools import Pool, local_pool, prepare_workers
 from labkit.runner.results import keep_result, prepare_results
-from labkit.runner.runs import LEARNER, WORKED, Result, Run
+from labkit.runner.runs import LEARNER, STORED, WORKED, Result, Run
 from labkit.runner.schedule import run_all, run_folder
 from labkit.runner.selection import changed_labs as changed_labs
 from labkit.runner.selection import chosen, worth_warming
@@ -26,6 +26,7 @@ from labkit.runner.unchanged import Passed, forget_pass, keep_pass, split_unchan
 from labkit.runner.warm.kernels import warm_kernels
 
 RUN, UNTOUCHED, ABLATION, BUILD = "run", "untouched learner's copy", "ablation", "build"
+COMPARISON = "committed notebook"
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,16 @@ def run_ablations(
         return [fault] if fault else []
 
     return _run_each(runs, ABLATION, options, faults)
+
+
+def compare_notebooks(slugs: Sequence[str], part: str, lab_seconds: int = 300, options: Options = _PLAIN) -> int:
+    """Executes the committed notebooks; one passes when its tagged cells give what is stored."""
+    runs = []
+    for lab in chosen(slugs, part):
+        if not lab.notebook.exists():
+            raise LabError(f"{lab.slug} has no notebook to compare with: labs build {lab.slug}")
+        runs.append(Run(lab.slug, run_folder(lab.slug, STORED), STORED, cell_seconds=180, lab_seconds=lab_seconds))
+    return _run_each(runs, COMPARISON, options, lambda result: [result.error] if result.error else [])
 
 
 def build_labs(slugs: Sequence[str], lab_seconds: int = 300) -> int:

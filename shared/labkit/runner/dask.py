@@ -58,10 +58,10 @@ def run_on_worker(run: Run) -> Result:
     """One task: a whole run. A worker has one thread, since a run owns its process' variables and streams."""
     from distributed import get_worker
 
-    from labkit.runner.execute import execute
+    from labkit.runner.execute import carry_out
 
     worker = get_worker()
-    return execute(run, lambda done, cells: worker.log_event(_TOPIC, (str(run.folder), done, cells)))
+    return carry_out(run, lambda done, cells: worker.log_event(_TOPIC, (str(run.folder), done, cells)))
 
 
 def dask_pool(address: str) -> Callable[[int], AbstractContextManager[Pool]]:

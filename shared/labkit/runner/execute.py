@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from traitlets.config import Config
 
 from labkit.catalog.collection import find_lab
-from labkit.catalog.imports import WANTED
 from labkit.lesson.journal import read_journal
 from labkit.runner.build import build_notebook, write_notebook
 from labkit.runner.lean import CellTimeoutError, DeadKernelError, PapermillExecutionError, nbformat, papermill
 from labkit.runner.learner import learner_copy
 from labkit.runner.memory import PeakMemory
 from labkit.runner.runs import LEARNER as LEARNER
+from labkit.runner.runs import STORED as STORED
 from labkit.runner.runs import WORKED as WORKED
 from labkit.runner.runs import Result as Result
 from labkit.runner.runs import Run as Run
-from labkit.runner.warm.kernels import kernel_folder, warm_pids
+from labkit.runner.surroundings import output_to, variables_of
+from labkit.runner.warm.kernels import warm_pids
+
+
+def carry_out(run: Run, progress: Callable[[int, int], None]) -> Result:
+    """Any run, by what its form asks for."""
+    if run.form == STORED:
+        from labkit.runner.stored import compare
+
+        return compare(run, progress)
+    return execute(run, progress)
 
 
 def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells: None) -> Result:
@@ -44,8 +51,8 @@ def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells:
     start, error = time.monotonic(), ""
     with (
         PeakMemory(others=warm_pids) as memory,
-        _environment(run, journal),
-        _output_to(run.folder / "kernel.log"),
+        variables_of(run, journal),
+        output_to(run.folder / "kernel.log"),
         # Sockets in a folder that only this user reads, instead of TCP ports that anyone here can reach. Not in the
         # run's folder: a socket's path may have about 100 characters.
         tempfile.TemporaryDirectory(prefix=f"labs-{os.getpid()}-") as sockets,
@@ -96,46 +103,6 @@ class _Limit:
         if time.monotonic() >= self.end - 1:
             return f"the lab ran longer than its limit of {self.run.lab_seconds} s"
         return f"a cell ran longer than its limit of {self.run.cell_seconds} s"
-
-
-@contextmanager
-def _environment(run: Run, journal: Path) -> Iterator[None]:
-    """Variables that the kernel inherits: where to write, and that nobody is there to click."""
-    values = {
-        "LABKIT_JOURNAL": str(journal),
-        "LABKIT_WORK": str(run.folder / "files"),
-        "LABKIT_HEADLESS": "1",
-        "LABKIT_AUDIT": "1" if run.audit else "",
-        WANTED: str(run.imports),
-        # Warm kernels come first, where there are any.
-        "JUPYTER_PATH": os.pathsep.join(filter(None, [os.environ.get("JUPYTER_PATH"), str(kernel_folder())])),
-    }
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-@contextmanager
-def _output_to(path: Path) -> Iterator[None]:
-    """Sends what this process and the kernel that it starts print to a file: one lab's noise is not another's."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    with path.open("ab") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for descriptor, saved in enumerate(kept, 1):
-                os.dup2(saved, descriptor)
-                os.close(saved)
 
 
 def executed_notebook(result: Result) -> Any:

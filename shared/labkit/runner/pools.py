@@ -106,9 +106,9 @@ def _end_with_parent() -> None:
 
 
 def _execute(run: Run) -> Result:
-    from labkit.runner.execute import execute
+    from labkit.runner.execute import carry_out
 
-    return execute(run, lambda done, cells: _reports.put((run.folder, done, cells)))
+    return carry_out(run, lambda done, cells: _reports.put((run.folder, done, cells)))
 
 
 def remove_stale_sockets() -> None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WORKED, LEARNER = "worked", "learner"
+WORKED, LEARNER, STORED = "worked", "learner", "stored"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one lab: the worked notebook or the untouched learner's copy, with checked parameters."""
+    """One run of one lab, with checked parameters: the worked notebook, the untouched learner's copy, or the committed
+    notebook as it is stored."""
 
     slug: str
     folder: Path

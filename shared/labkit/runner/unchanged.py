@@ -21,10 +21,10 @@ from labkit.catalog.collection import LabFolder, find_lab
 from labkit.catalog.datasets import read_dataset
 from labkit.catalog.environments import environments
 from labkit.catalog.places import data_folder, home, labs_folder
-from labkit.runner.runs import Run
+from labkit.runner.runs import STORED, Run
 
 # What makes the notebook and judges its journal, beside the modules that the kernel uses.
-_RUNNER = ("build", "execute", "exercises", "learner", "parameters", "runs")
+_RUNNER = ("build", "execute", "exercises", "learner", "parameters", "runs", "surroundings")
 _TABLES = {"labkit.catalog.cloud": "cloud.toml", "labkit.catalog.prices": "prices.toml"}
 _SHARED = Path(__file__).resolve().parents[2]
 # A file or folder that a module names beside itself: a script for another Python, a table.
@@ -75,7 +75,7 @@ def keep_pass(run: Run, kind: str, began: float) -> None:
     """
     path = _record_file(run, kind)
     modules = _used_modules(run)
-    if not modules or _is_cloud(run) or _changed_since(began, find_lab(run.slug), modules):
+    if not modules or _is_cloud(run) or _changed_since(began, run, modules):
         forget_pass(run, kind)
         return
     kept = {
@@ -114,14 +114,17 @@ def key(run: Run, kind: str, modules: Sequence[Path], hashes: Hashes) -> str:
     """One hash over the run and everything that it depends on."""
     limits = [run.cell_seconds, run.lab_seconds]
     total = hashlib.sha256(json.dumps([kind, run.form, run.audit, limits, run.parameters], sort_keys=True).encode())
-    for path in sorted({*inputs(find_lab(run.slug), modules)}):
+    for path in sorted({*inputs(find_lab(run.slug), modules, run.form)}):
         total.update(f"\n{path}={hashes.of(path)}".encode())
     return total.hexdigest()
 
 
-def inputs(lab: LabFolder, modules: Sequence[Path]) -> Iterator[Path]:
+def inputs(lab: LabFolder, modules: Sequence[Path], form: str) -> Iterator[Path]:
     """The files that a run of a lab depends on."""
     yield from _below(lab.folder)
+    if form == STORED:
+        yield lab.notebook
+        yield from (_SHARED / "labkit" / "runner" / name for name in ("stored.py", "sanitize.cfg"))
     for name in lab.card.data:
         entry = read_dataset(name)
         yield data_folder() / "registry" / f"{name}.toml"
@@ -177,8 +180,9 @@ def _used_modules(run: Run) -> list[Path]:
     return [path for path in paths if path.is_relative_to(_SHARED) and path.is_file()]
 
 
-def _changed_since(began: float, lab: LabFolder, modules: Sequence[Path]) -> bool:
-    return any(path.exists() and path.stat().st_mtime > began for path in inputs(lab, modules))
+def _changed_since(began: float, run: Run, modules: Sequence[Path]) -> bool:
+    files = inputs(find_lab(run.slug), modules, run.form)
+    return any(path.exists() and path.stat().st_mtime > began for path in files)
 
 
 def _is_cloud(run: Run) -> bool:

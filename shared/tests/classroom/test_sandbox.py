@@ -14,6 +14,9 @@ from labkit.classroom.sandbox import Ended, Limits, require_sandbox, run_sandbox
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 LIMITS = Limits(lab_seconds=20, answer_seconds=1, memory_mib=300, disk_mib=16, processes=30)
+# Seconds. It tells an end in time from one at the limit of the run or of the program, 20 s and more; what ended it is
+# said by `stopped`. On a machine as busy as CI's, filling 900 MiB alone has taken more than 4 s.
+SOON = 15
 
 
 def run(program: str, limits: Limits = LIMITS, allowed: float | None = None) -> tuple[list[bytes], Ended]:
@@ -106,7 +109,7 @@ def test_it_has_no_rights_to_give_itself() -> None:
 
 def test_too_much_memory_ends_it() -> None:
     _, ended = run("held = []\nwhile True:\n    held.append(b'x' * (8 << 20))")
-    assert ended.stopped == "more than 300 MiB of memory" and ended.peak_mib > 300 and ended.seconds < 10
+    assert ended.stopped == "more than 300 MiB of memory" and ended.peak_mib > 300 and ended.seconds < SOON
 
 
 def test_processes_are_counted_by_the_system() -> None:
@@ -117,7 +120,7 @@ def test_processes_are_counted_by_the_system() -> None:
         "    except OSError:\n        break\n    made += 1\nsay(made)\ntime.sleep(5)"
     )
     assert not lines or int(lines[0]) < 125
-    assert ended.stopped in ("more than 30 processes", "") and ended.seconds < 8
+    assert ended.stopped in ("more than 30 processes", "") and ended.seconds < SOON
     assert not [
         p for p in psutil.process_iter(["name"]) if p.info["name"] == "bwrap" and p.parent() == psutil.Process()
     ]
@@ -136,9 +139,9 @@ def test_a_process_in_the_background_ends_with_it() -> None:
 
 def test_silence_after_a_line_and_a_run_without_end_are_ended() -> None:
     _, ended = run("say('begin')\nwhile True:\n    pass", allowed=0.5)
-    assert ended.stopped == "an answer took longer than 1 s" and ended.seconds < 5
+    assert ended.stopped == "an answer took longer than 1 s" and ended.seconds < SOON
     _, ended = run("import time\ntime.sleep(60)", Limits(lab_seconds=0.5))
-    assert ended.stopped == "longer than 0.5 s" and ended.seconds < 5
+    assert ended.stopped == "longer than 0.5 s" and ended.seconds < SOON
 
 
 def test_output_without_end_takes_no_memory_of_ours() -> None:
@@ -154,7 +157,7 @@ def test_it_cannot_end_or_trace_its_keeper() -> None:
         "import signal\nfor pid in (os.getppid(), 1):\n    try:\n        os.kill(pid, signal.SIGKILL)\n"
         "    except OSError:\n        pass\nsay('alive')"
     )
-    assert lines in ([b"alive"], []) and ended.seconds < 5
+    assert lines in ([b"alive"], []) and ended.seconds < SOON
 
 
 def test_without_bubblewrap_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
