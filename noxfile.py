@@ -207,27 +207,13 @@ def check_labs(session: nox.Session, shard: list[str], cold: list[str]) -> None:
     committed = listed(shard)
     if committed:
         session.run(python("core"), "ci/golden_requests.py", *(Path(path).parent.name for path in committed))
-    compare(session, committed, cold)
+    # The cells tagged nbval-check-output give what is stored.
+    session.run(labs(), "nbval", *shard, *cold)
 
 
 def listed(shard: list[str]) -> list[str]:
     """The committed notebooks of a part of the labs."""
     return subprocess.run([labs(), "notebooks", *shard], capture_output=True, text=True, check=True).stdout.split()
-
-
-def compare(session: nox.Session, notebooks: list[str], cold: list[str]) -> None:
-    """nbval executes the committed notebooks and compares the cells tagged nbval-check-output."""
-    if notebooks:
-        # One process for each notebook (loadfile): its cells share a kernel. --nbval-lax leaves untagged cells alone.
-        # `labs notebooks` lists the longest first, and that order is kept. Two kernels at once: what the two largest
-        # labs take together is the most memory (`labs health` shows their peaks).
-        warm = [] if cold else [labs(), "warm", "--"]
-        session.run(
-            *(*warm, python("core"), "-m", "pytest", "-c", "ci/nbval.ini", "--rootdir", ".", "--nbval-lax"),
-            *("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"),
-            *("--nbval-sanitize-with", "ci/sanitize.cfg", *notebooks),
-            env={"LABKIT_HEADLESS": "1"},
-        )
 
 
 @nox.session

@@ -2,8 +2,8 @@
 
     bench_runner.py [--labs SLUG ...] [--rounds 3] [--added 5 40] [--tiny N]
 
-The ways take turns, so that a noisy minute hits all of them: this runner (`labs run`, which also tries every wrong
-answer and judges), a loop over papermill's command line, `pytest --nbval -n 2` (each notebook in one process), and
+The ways take turns, so that a noisy minute hits all of them: this runner (`labs run`, without the wrong answers, which
+no other way tries), a loop over papermill's command line, `pytest --nbval -n 2` (each notebook in one process), and
 jupyter-cache with its parallel executor. Wall and processor seconds are those of the whole command with all processes
 that it starts; medians over the rounds count. The floor is what the cells alone take in a warm kernel, one lab at a
 time, over the number of cores: no way of running the labs at once can be faster.
@@ -32,6 +32,7 @@ from labkit.catalog.collection import read_labs
 from labkit.runner.capacity import default_jobs
 from labkit.runner.health import read_health
 from labkit.runner.memory import PeakMemory
+from labkit.runner.stored import nbval_arguments
 from limits import FAILED, say
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,7 +111,7 @@ def wait_for_orphans() -> None:
 
 
 def by_labs(place: Place, *options: str) -> list[list[str]]:
-    return [[str(CORE / "labs"), "run", *place.slugs, *options]]
+    return [[str(CORE / "labs"), "run", *place.slugs, "--no-wrong-answers", *options]]
 
 
 def by_papermill(place: Place) -> list[list[str]]:
@@ -122,8 +123,7 @@ def by_papermill(place: Place) -> list[list[str]]:
 
 
 def by_nbval(place: Place) -> list[list[str]]:
-    options = ["-c", str(ROOT / "ci" / "nbval.ini"), "--rootdir", str(place.home), "--nbval-lax", "-n", "2"]
-    options += ["--dist", "loadfile", "--nbval-sanitize-with", str(ROOT / "ci" / "sanitize.cfg")]
+    options = [*nbval_arguments(cell_seconds=180), "-n", "2", "--dist", "loadfile"]
     return [[str(CORE / "python"), "-m", "pytest", *options, *map(str, place.notebooks)]]
 
 

@@ -67,6 +67,7 @@ def run(
     results: Annotated[
         Path | None, typer.Option(help="A folder for notebook, journal and outcome of each lab.")
     ] = None,
+    wrong_answers: Annotated[bool, typer.Option(help="Try every listed wrong answer, too.")] = True,
     cold: Cold = False,
     changed_only: ChangedOnly = False,
     failed_first: FailedFirst = False,
@@ -79,7 +80,8 @@ def run(
 
     need_sources(slugs or [])
     options = _options(jobs, cold, changed_only, failed_first, executor, scheduler_address)
-    exit_on(run_labs(slugs or [], seed, parameter or [], shard, cell_seconds, lab_seconds, rehearse, results, options))
+    limits = (cell_seconds, lab_seconds)
+    exit_on(run_labs(slugs or [], seed, parameter or [], shard, *limits, rehearse, results, options, wrong_answers))
 
 
 def exercises(

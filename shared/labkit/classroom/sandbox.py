@@ -45,6 +45,7 @@ _ETC = (
 )
 _PROC = ("cpuinfo", "meminfo", "stat")
 _LINE = 1 << 20  # bytes; a longer line is no report of ours
+_GROWN = 1.1
 _EVERY = 0.15  # seconds between two looks at the processes
 _RUNNING: set[Watch] = set()
 
@@ -233,17 +234,19 @@ class Watch:
         self._thread.join()
 
     def _watch(self) -> None:
-        read = 0.0
+        read, known = 0.0, 0
         while not self._done.wait(_EVERY):
             if self.group.count() >= 4 * self.limits.processes:
                 return self._stop(f"more than {self.limits.processes} processes")
             processes = tree(self.process.pid)
             if len(processes) > self.limits.processes:
                 return self._stop(f"more than {self.limits.processes} processes")
-            # The proportional size, which is never above the resident one, costs 30 ms for each GiB.
+            # The proportional size, which is never above the resident one, costs 30 ms for each GiB: it is read when
+            # the resident one has grown, or may be too much, and now and then.
             resident = sum(resident_bytes(process) for process in processes)
-            if resident > self.limits.memory_mib << 20 or time.monotonic() > read + 2:
-                read = time.monotonic()
+            much = resident > min(_GROWN * known, self.limits.memory_mib << 20)
+            if much or time.monotonic() > read + 2:
+                read, known = time.monotonic(), max(known, resident)
                 mib = sum(proportional_bytes(process) for process in processes) / 2**20
                 self.peak_mib = max(self.peak_mib, mib)
                 if mib > self.limits.memory_mib:

@@ -118,6 +118,7 @@ def run_labs(
     rehearse: bool = False,
     results: Path | None = None,
     options: Options = _PLAIN,
+    wrong_answers: bool = True,
 ) -> int:
     """Runs the worked labs; a lab fails when a cell or claim does, or an exercise misjudges an answer.
 
@@ -135,7 +136,7 @@ def run_labs(
             given["TARGET"] = "rehearsal"
         parameters = checked(lab.slug, read_parameters(lab.source), given)
         folder = run_folder(lab.slug, WORKED)
-        runs.append(Run(lab.slug, folder, WORKED, parameters, True, cell_seconds, lab_seconds))
+        runs.append(Run(lab.slug, folder, WORKED, parameters, wrong_answers, cell_seconds, lab_seconds))
 
     def faults(result: Result) -> list[str]:
         found = _worked_faults(result)

@@ -13,6 +13,7 @@ from traitlets.config import Config
 from labkit.catalog.collection import find_lab
 from labkit.lesson.journal import read_journal
 from labkit.runner.build import build_notebook, write_notebook
+from labkit.runner.engine import NAME as ENGINE
 from labkit.runner.lean import CellTimeoutError, DeadKernelError, PapermillExecutionError, nbformat, papermill
 from labkit.runner.learner import learner_copy
 from labkit.runner.memory import PeakMemory
@@ -61,6 +62,7 @@ def execute(run: Run, progress: Callable[[int, int], None] = lambda done, cells:
             papermill.execute_notebook(
                 str(source),
                 str(executed),
+                engine_name=ENGINE,
                 parameters=run.parameters,
                 cwd=str(lab.folder),
                 progress_bar=False,

@@ -8,7 +8,7 @@ from labkit.runner.runs import Result
 
 
 def worked_faults(result: Result) -> list[str]:
-    """What is wrong with the exercises in an audited run of the worked lab."""
+    """What is wrong with the exercises in a run of the worked lab; with its wrong answers, where they were tried."""
     exercises = read_exercises(find_lab(result.run.slug).folder / "checks.py")
     checked = {e["exercise"]: e for e in result.events if e["event"] == "check"}
     faults = []
@@ -18,7 +18,7 @@ def worked_faults(result: Result) -> list[str]:
         elif checked[name]["outcome"] != CORRECT:
             faults.append(f"{name}: the solution is {checked[name]['outcome']}: {checked[name]['message']}")
         audits = {e["label"]: e for e in result.events if e["event"] == "audit" and e["exercise"] == name}
-        for label in exercise.wrong:
+        for label in exercise.wrong if result.run.audit else ():
             if label not in audits:
                 faults.append(f"{name}: the wrong answer {label!r} was never tried")
             elif audits[label]["outcome"] != INCORRECT:

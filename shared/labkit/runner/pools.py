@@ -115,5 +115,13 @@ def remove_stale_sockets() -> None:
     """Removes the socket folders of runs that were killed: a process that is killed removes nothing itself."""
     for folder in Path(tempfile.gettempdir()).glob("labs-*-*"):
         pid = folder.name.split("-")[1]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.stat().st_uid == os.getuid():
+        if pid.isdigit() and not psutil.pid_exists(int(pid)) and _is_mine(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_mine(folder: Path) -> bool:
+    """Whether this user's; False for one that another command has removed meanwhile."""
+    try:
+        return folder.stat().st_uid == os.getuid()
+    except FileNotFoundError:
+        return False

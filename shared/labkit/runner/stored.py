@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from labkit.runner.warm.kernels import warm_pids
 # What differs from run to run in the outputs that are compared.
 SANITIZE = Path(__file__).with_name("sanitize.cfg")
 _SECONDS_TO_START = 120
+# IPython colours its tracebacks.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def nbval_arguments(cell_seconds: int) -> list[str]:
@@ -67,7 +70,7 @@ class _Watch:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         # A kernel that does not start fails in the setup of its first cell, and each further cell after it.
         if report.failed and len(self._failed) < 3:
-            self._failed.append(report.longreprtext.strip() or f"{report.nodeid}: {report.outcome}")
+            self._failed.append(_COLOURS.sub("", report.longreprtext).strip() or f"{report.nodeid}: {report.outcome}")
         if report.when == "teardown":
             self._done += 1
             self._progress(self._done, self._cells)

@@ -24,7 +24,8 @@ ONLY_BY_ITS_TEXT = ("globals of a function", "patches isinstance")
 TOGETHER = {
     label: text
     for label, text in (TAMPERING | VALUES | READING | WRITING | ENDING).items()
-    if label not in (*ALONE, "eats memory", *ONLY_BY_ITS_TEXT, "patches by way of a module's dict", "reads lab.py by numpy")
+    if label
+    not in (*ALONE, "eats memory", *ONLY_BY_ITS_TEXT, "patches by way of a module's dict", "reads lab.py by numpy")
     and label not in ("os._exit", "kills its parent", "a crash", "frames of an exception")
 }
 

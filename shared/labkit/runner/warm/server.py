@@ -29,6 +29,16 @@ from labkit.catalog.imports import trace_imports
 
 REQUEST_BYTES = 1 << 20
 NUMBER = struct.Struct("i")
+# What every kernel imports when it starts; the debugger alone takes 0.2 s.
+_KERNEL = (
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.extensions.storemagic",
+    "tornado.platform.asyncio",
+)
 # Both memory pools keep their thread over a fork (pthread_atfork): Arrow's and DuckDB's.
 FORK_SAFE_THREADS = {"jemalloc_bg_thd"}
 
@@ -57,7 +67,7 @@ def preload(modules: list[str]) -> None:
     """Imports; a module that is missing is passed over, since the lab that needs it will say so better."""
     # matplotlib reads it once, at import; a cold kernel sets it before the lab's first import.
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-    for module in ["ipykernel.kernelapp", "ipykernel.ipkernel", *modules]:
+    for module in [*_KERNEL, *modules]:
         try:
             importlib.import_module(module)
         except ImportError as error:
