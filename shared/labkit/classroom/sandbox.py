@@ -27,6 +27,7 @@ import psutil
 from labkit.catalog import LabError
 from labkit.classroom import process_limit
 from labkit.runner.memory import proportional_bytes, resident_bytes
+from labkit.runner.memory import tree as tree
 
 ROOT = "/sandbox"
 HOME, WORK, TMP = f"{ROOT}/home", f"{ROOT}/work", f"{ROOT}/tmp"
@@ -266,19 +267,3 @@ class Watch:
                 pass
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
-
-
-def tree(pid: int) -> list[psutil.Process]:
-    """A process and all below it, parents before children; empty when it has ended."""
-    found, waiting = [], [pid]
-    while waiting:
-        one = waiting.pop(0)
-        try:
-            found.append(psutil.Process(one))
-            # Of these processes only: psutil reads the table of all of them, ten times a second.
-            waiting += [
-                int(n) for path in Path(f"/proc/{one}/task").glob("*/children") for n in path.read_text().split()
-            ]
-        except (psutil.Error, OSError):
-            continue
-    return found

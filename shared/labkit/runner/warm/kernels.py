@@ -58,16 +58,11 @@ def warm_pids() -> list[int]:
     folder = os.environ.get(KERNELS)
     if folder is None:
         return []
-    return [
-        int(note.read_text()) for child in _children() if (note := Path(folder, child)).exists() and note.read_text()
-    ]
+    # Not at the top: the fork servers' and learners' side needs no psutil.
+    from labkit.runner.memory import tree
 
-
-def _children() -> list[str]:
-    """Process ids of the processes that this one has started, and of theirs."""
-    import psutil
-
-    return [str(child.pid) for child in psutil.Process().children(recursive=True)]
+    notes = [Path(folder, str(process.pid)) for process in tree(os.getpid())[1:]]
+    return [int(note.read_text()) for note in notes if note.exists() and note.read_text()]
 
 
 def _cold_spec(environment: Environment) -> dict[str, Any]:
