@@ -181,7 +181,8 @@ def floor_and_overhead(place: Place) -> tuple[float, float]:
 
 def tiny_collection(folder: Path, count: int) -> Place:
     """A collection of copies of the tests' tiny lab, with their notebooks built."""
-    home, scratch = folder / f"home-{count}", folder / f"scratch-{count}"
+    own = Path(tempfile.mkdtemp(dir=folder))
+    home, scratch = own / "home", own / "scratch"
     shutil.copytree(ROOT / "shared" / "tests" / "collection", home)
     shutil.copy(ROOT / "pyproject.toml", home)
     shutil.copytree(ROOT / "environments", home / "environments")

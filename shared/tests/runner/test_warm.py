@@ -18,6 +18,7 @@ import psutil
 import pytest
 from jupyter_client.manager import KernelManager
 from labkit.catalog.environments import environments
+from labkit.runner import memory
 from labkit.runner.memory import PeakMemory
 from labkit.runner.warm import server
 from labkit.runner.warm.kernels import KERNELS, warm_kernels, warm_pids
@@ -147,12 +148,12 @@ def test_memory_of_a_warm_kernel_is_counted(kernel: Kernel, monkeypatch: pytest.
     assert warm_pids() == [pid]
     kernel.run("block = bytearray(200 * 2**20)")
     # A worker of `labs run` has the launcher as its child, and not the server as this process has.
-    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive=False: [])
-    with PeakMemory(interval=0.05, others=lambda: [pid]) as memory:
+    monkeypatch.setattr(memory, "_children_of", lambda pid: [])
+    with PeakMemory(interval=0.05, others=lambda: [pid]) as counted:
         time.sleep(1)
     with PeakMemory(interval=0.05) as without:
         time.sleep(1)
-    assert memory.peak > 200 and without.peak == 0
+    assert counted.peak > 200 and without.peak == 0
     assert running(pid)
 
 
