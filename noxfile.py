@@ -239,6 +239,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def warm(session: nox.Session) -> None:
+    """Shows on every lab that a warm kernel gives what a cold one gives. Arguments: slugs."""
+    prepare(session, slugs_of(session.posargs))
+    session.run(python("core"), "ci/warm_and_cold.py", *session.posargs)
+
+
+@nox.session
 def dask(session: nox.Session) -> None:
     """Tests that runs of labs on Dask give what they give without; the weekly run does so."""
     environment(session, "core")

@@ -154,13 +154,14 @@ def nbval(
 
 
 def warm(command: Annotated[list[str], typer.Argument(help="A command and its arguments, after --.")]) -> None:
-    """Runs a command that starts kernels of the labs, such as nbval, with warm ones."""
+    """Runs a command that starts kernels of the labs, such as pytest --nbval, with warm ones of every environment."""
     import subprocess
 
-    from labkit.runner.selection import chosen, worth_warming
+    from labkit.catalog.environments import environments
+    from labkit.runner.selection import chosen
     from labkit.runner.warm.kernels import warm_kernels
 
-    with warm_kernels(worth_warming(lab.slug for lab in chosen([]))):
+    with warm_kernels(environments()[name] for name in sorted({lab.card.environment for lab in chosen([])})):
         raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 

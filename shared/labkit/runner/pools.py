@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
@@ -41,25 +42,52 @@ def prepare_workers() -> None:
 
 
 class LocalPool:
-    """Processes of this machine, forked from a server that has imported what they need."""
+    """Processes of this machine, forked from a server that has imported what they need.
+
+    Each is an executor of its own: one that is killed, as a system without memory does, costs its run and no other.
+    """
 
     def __init__(self, jobs: int) -> None:
         prepare_workers()
-        context = multiprocessing.get_context("forkserver")
-        self._queue = context.Queue()
+        self._context = multiprocessing.get_context("forkserver")
+        self._queue = self._context.Queue()
+        self._workers = [self._worker() for _ in range(max(1, jobs))]
+        self._idle = list(self._workers)
+
+    def _worker(self) -> ProcessPoolExecutor:
         # The server was started once, perhaps by an earlier command of this process: variables are passed on.
         settings = (self._queue, dict(os.environ))
-        self._pool = ProcessPoolExecutor(max(1, jobs), context, initializer=_started, initargs=settings)
+        return ProcessPoolExecutor(1, self._context, initializer=_started, initargs=settings)
 
     def submit(self, run: Run) -> Future[Result]:
-        return self._pool.submit(_execute, run)
+        if not self._idle:
+            self._workers.append(self._worker())
+            self._idle.append(self._workers[-1])
+        worker = self._idle.pop()
+        future: Future[Result] = Future()
+
+        def done(task: Future[Result]) -> None:
+            error = task.exception()
+            if error is None:
+                self._idle.append(worker)
+                future.set_result(task.result())
+            elif isinstance(error, BrokenProcessPool):
+                why = "the process that ran it was killed, most likely by a system without memory"
+                future.set_result(Result(run, run.folder / "executed.ipynb", why, 0.0, 0.0, []))
+            else:
+                self._idle.append(worker)
+                future.set_exception(error)
+
+        worker.submit(_execute, run).add_done_callback(done)
+        return future
 
     def reports(self) -> Iterator[tuple[Path, int, int]]:
         while not self._queue.empty():
             yield self._queue.get()
 
     def close(self) -> None:
-        self._pool.shutdown()
+        for worker in self._workers:
+            worker.shutdown()
 
 
 @contextmanager

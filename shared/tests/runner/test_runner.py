@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace as replaced
 from pathlib import Path
@@ -15,12 +16,12 @@ from labkit.catalog.collection import LabFolder
 from labkit.catalog.environments import environments
 from labkit.runner import exercises
 from labkit.runner.build import build_notebook, drift, stored, write_notebook
-from labkit.runner.commands import run_labs
+from labkit.runner.commands import Options, run_labs
 from labkit.runner.execute import LEARNER, Result, Run, execute, executed_notebook
 from labkit.runner.health import expected_seconds, health_file
 from labkit.runner.learner import learner_copy, without_solution
 from labkit.runner.parameters import checked, from_command_line, read_parameters
-from labkit.runner.warm.kernels import warm_kernels
+from labkit.runner.warm.kernels import KERNELS, warm_kernels
 
 from ..conftest import replace
 
@@ -102,6 +103,24 @@ def test_a_process_left_behind_is_found_and_ended(tiny: LabFolder, tmp_path: Pat
 def test_a_dead_kernel_is_named(tiny: LabFolder, tmp_path: Path) -> None:
     replace(tiny.source, "time.sleep(WAIT)", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     assert "the kernel died" in run(tiny, tmp_path).error
+
+
+def test_a_worker_that_is_killed_costs_its_run_and_no_other(
+    tiny: LabFolder, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A cold kernel's parent is the worker; a warm one's is this module's server.
+    monkeypatch.delenv(KERNELS)
+    monkeypatch.delenv("JUPYTER_PATH")
+    other = tiny.folder.with_name("other-lab")
+    shutil.copytree(tiny.folder, other)
+    for name in ("lab.py", "checks.py"):
+        (other / name).write_text((other / name).read_text().replace("tiny-lab", "other-lab"))
+    replace(other / "lab.py", "time.sleep(WAIT)", "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)")
+    for jobs in (1, 2):
+        assert run_labs([], None, [], "1/1", 60, 60, options=Options(jobs=jobs, cold=True)) == 1
+        said = capsys.readouterr().out
+        assert "run: 1 passed, 1 failed: other-lab" in said
+        assert "the process that ran it was killed, most likely by a system without memory" in said
 
 
 def test_the_build_is_reproducible(tiny: LabFolder, tmp_path: Path) -> None:
