@@ -157,6 +157,15 @@ def in_turns(place: Place, rounds: int) -> dict[str, list[Measured]]:
     return found
 
 
+def processor() -> str:
+    """The processor's name, where Linux says it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
 def middle(runs: Sequence[Measured], what: str) -> float:
     return statistics.median(float(getattr(run, what)) for run in runs)
 
@@ -219,9 +228,7 @@ def cost_of_added_labs(folder: Path, few: int, many: int) -> None:
 def table(found: dict[str, list[Measured]], floor: float) -> None:
     ours = middle(found["labs run"], "wall")
     cores = default_jobs()
-    print(
-        f"\n{datetime.now(UTC):%Y-%m-%d}, {cores} cores, {platform.processor() or platform.machine()}, median of rounds"
-    )
+    print(f"\n{datetime.now(UTC):%Y-%m-%d}, {cores} cores of {processor()}, medians of the rounds")
     print("| way | wall, s | cpu, s | peak MiB | times as long |\n|---|---|---|---|---|")
     for way, runs in found.items():
         wall, peak = middle(runs, "wall"), max(run.peak_mib for run in runs)

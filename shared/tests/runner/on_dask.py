@@ -20,12 +20,12 @@ from labkit.catalog import LabError
 from labkit.catalog.collection import LabFolder
 from labkit.catalog.environments import environments
 from labkit.runner import dask, exercises
-from labkit.runner.commands import Options, run_labs
+from labkit.runner.commands import Options, build_labs, run_labs
 from labkit.runner.dask import dask_pool
 from labkit.runner.health import health_file
 from labkit.runner.plan import planned
 from labkit.runner.pools import local_pool
-from labkit.runner.runs import LEARNER, Result, Run
+from labkit.runner.runs import LEARNER, STORED, Result, Run
 from labkit.runner.schedule import run_all
 from labkit.runner.warm.kernels import warm_kernels
 
@@ -48,13 +48,14 @@ def labs(tiny: LabFolder) -> list[str]:
         text = (other / name).read_text().replace("tiny-lab", "other-lab")
         text = text.replace("mean = data.y.mean()", "mean = data.x.mean()")
         (other / name).write_text(text)
+    assert build_labs(["tiny-lab"]) == 0
     return ["tiny-lab", "other-lab"]
 
 
 def runs(labs: list[str], folder: Path) -> list[Run]:
     worked = [Run(slug, folder / slug, parameters={"SEED": 9}, audit=True) for slug in labs]
     failing = Run(labs[0], folder / "failing", parameters={"FAIL": True})
-    return [*worked, Run(labs[0], folder / "copy", LEARNER), failing]
+    return [*worked, Run(labs[0], folder / "copy", LEARNER), Run(labs[0], folder / "stored", STORED), failing]
 
 
 def essence(result: Result) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def test_results_are_those_of_this_machine(labs: list[str], tmp_path: Path) -> N
     # The same folder name in both, since a notebook may show where it wrote.
     here = carried_out(labs, tmp_path / "a" / "runs", local_pool)
     there = carried_out(labs, tmp_path / "b" / "runs", dask_pool(""))
-    assert [one["folder"] for one in here] == ["copy", "failing", "other-lab", "tiny-lab"]
+    assert [one["folder"] for one in here] == ["copy", "failing", "other-lab", "stored", "tiny-lab"]
     assert here == there
     assert "asked to fail" in here[1]["said"] and "the solution is incorrect" in here[2]["said"]
 
