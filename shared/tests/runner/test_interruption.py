@@ -43,10 +43,12 @@ def wait_for(condition, seconds: float) -> bool:
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind(collection: Path, sign: signal.Signals) -> None:
     command = [sys.executable, "-c", "from labkit.command import main; main()", "run", "tiny-lab", "-p", "WAIT=200"]
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=hear_interrupts)
+    said = collection / "said.log"
+    with said.open("w") as log:
+        run = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=hear_interrupts)
     try:
         kernels = lambda: [p for p in started_by(collection) if "ipykernel_launcher" in " ".join(p.cmdline())]  # noqa: E731
-        assert wait_for(kernels, 60)
+        assert wait_for(kernels, 60), (run.poll(), said.read_text(), started_by(collection))
         time.sleep(2)
         run.send_signal(sign)
         assert run.wait(30) != 0

@@ -155,6 +155,11 @@ def test_memory_of_a_warm_kernel_is_counted(kernel: Kernel, monkeypatch: pytest.
         time.sleep(1)
     assert counted.peak > 200 and without.peak == 0
     assert running(pid)
+    # Process ids come back: a note that stayed would make another process a kernel, which a run would then end.
+    notes = Path(os.environ[KERNELS])
+    assert list(notes.iterdir())
+    kernel.end()
+    assert not list(notes.iterdir()) and warm_pids() == []
 
 
 def test_a_killed_launcher_takes_kernel_and_its_processes_along(kernel: Kernel) -> None:

@@ -61,8 +61,16 @@ def warm_pids() -> list[int]:
     # Not at the top: the fork servers' and learners' side needs no psutil.
     from labkit.runner.memory import tree
 
-    notes = [Path(folder, str(process.pid)) for process in tree(os.getpid())[1:]]
-    return [int(note.read_text()) for note in notes if note.exists() and note.read_text()]
+    notes = [_note(Path(folder, str(process.pid))) for process in tree(os.getpid())[1:]]
+    return [int(note) for note in notes if note]
+
+
+def _note(path: Path) -> str:
+    """Empty for a process that is no launcher, or one that has just ended and taken its note along."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def _cold_spec(environment: Environment) -> dict[str, Any]:

@@ -27,9 +27,16 @@ def main(path: str, command: list[str]) -> int:
     except OSError as error:
         print(f"labs: no warm kernel ({error.strerror or error}); a cold one is started", file=sys.stderr, flush=True)
         os.execv(cold[0], cold + arguments)
-    note_kernel(pid)
+    note = note_kernel(pid)
     pass_signals_on(pid)
-    return wait(connection)
+    try:
+        return wait(connection)
+    finally:
+        # Its process id will be another process' one day.
+        try:
+            os.unlink(note)
+        except OSError:
+            pass  # nobody has asked for one, or the command has ended and taken it along
 
 
 def ask(connection: socket.socket, arguments: list[str]) -> int:
@@ -45,12 +52,18 @@ def ask(connection: socket.socket, arguments: list[str]) -> int:
     return int(NUMBER.unpack(answer)[0])
 
 
-def note_kernel(pid: int) -> None:
-    """The kernel is no child of whoever started this launcher; who measures it reads here which process it is."""
+def note_kernel(pid: int) -> str:
+    """The kernel is no child of whoever started this launcher; who measures it reads here which process it is.
+
+    Returns the note's path, "" where nobody asks for notes.
+    """
     folder = os.environ.get("LABKIT_WARM_KERNELS")
-    if folder:
-        with open(os.path.join(folder, str(os.getpid())), "w") as file:
-            file.write(str(pid))
+    if not folder:
+        return ""
+    path = os.path.join(folder, str(os.getpid()))
+    with open(path, "w") as file:
+        file.write(str(pid))
+    return path
 
 
 def pass_signals_on(pid: int) -> None:
