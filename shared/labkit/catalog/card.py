@@ -75,6 +75,8 @@ class Card(BaseModel):
     environment: str
     prerequisites: tuple[Slug, ...] = ()
     data: tuple[str, ...] = ()
+    # What it measures is time: where labs run side by side, nothing runs beside this one.
+    alone: bool = False
     cloud: Cloud
     ablation: dict[str, bool | int | float | str] = Field(min_length=1)
 

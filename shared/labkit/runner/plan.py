@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from labkit.catalog.collection import find_lab
 from labkit.runner.capacity import fits
 from labkit.runner.health import Expected, expected
 from labkit.runner.runs import Run
@@ -12,7 +13,10 @@ from labkit.runner.runs import Run
 
 @dataclass
 class Plan:
-    """Runs that wait, longest first, and runs that are going on, with what each is expected to take."""
+    """Runs that wait, longest first, and runs that are going on, with what each is expected to take.
+
+    `alone`: slugs of labs beside which nothing runs.
+    """
 
     waiting: list[Run]
     expected: Mapping[str, Expected]
@@ -20,6 +24,7 @@ class Plan:
     memory: float
     running: list[Run] = field(default_factory=list)
     done: int = 0
+    alone: frozenset[str] = frozenset()
 
     @property
     def total(self) -> int:
@@ -27,10 +32,12 @@ class Plan:
 
     def start_next(self) -> Run | None:
         """The longest run that has room beside those that are going on; None when it must wait."""
-        if len(self.running) >= self.jobs:
+        if len(self.running) >= self.jobs or any(run.slug in self.alone for run in self.running):
             return None
         peaks = [self.expected[run.slug].peak_mib for run in self.running]
         for run in self.waiting:
+            if run.slug in self.alone and self.running:
+                continue
             if fits(self.expected[run.slug].peak_mib, peaks, self.memory):
                 self.waiting.remove(run)
                 self.running.append(run)
@@ -66,12 +73,15 @@ def about(seconds: float) -> str:
 def planned(runs: Sequence[Run], kind: str, jobs: int, memory: float, failed_first: bool = False) -> Plan:
     """Longest first, so that the last ones are short and no core waits long for the end of another's.
 
+    Labs that run alone come before: later, they would wait until the others are done.
     `failed_first`: those whose newest run of this kind has failed come before all others.
     """
     known = {run.slug: expected(run.slug, kind) for run in runs}
 
-    def order(run: Run) -> tuple[bool, float, str]:
-        what = known[run.slug]
-        return failed_first and not what.failed, -what.seconds, run.slug
+    alone = frozenset(run.slug for run in runs if find_lab(run.slug).card.alone)
 
-    return Plan(sorted(runs, key=order), known, max(1, jobs), memory)
+    def order(run: Run) -> tuple[bool, bool, float, str]:
+        what = known[run.slug]
+        return failed_first and not what.failed, run.slug not in alone, -what.seconds, run.slug
+
+    return Plan(sorted(runs, key=order), known, max(1, jobs), memory, alone=alone)

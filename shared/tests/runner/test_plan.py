@@ -51,6 +51,24 @@ def test_a_run_that_does_not_fit_waits_and_a_smaller_one_goes_by() -> None:
     assert plan.text({}) == "1 of 4, about 1 min left"
 
 
+def test_beside_a_lab_that_measures_time_nothing_runs(tiny: LabFolder) -> None:
+    for slug in ("long-lab", "timed-lab"):
+        shutil.copytree(tiny.folder, tiny.folder.with_name(slug))
+    card = tiny.folder.with_name("timed-lab") / "lab.toml"
+    card.write_text("alone = true\n" + card.read_text())
+    write_record("long-lab", {"passed": True, "seconds": 90})
+    write_record("timed-lab", {"passed": True, "seconds": 5})
+    slugs = ("tiny-lab", "long-lab", "timed-lab")
+    plan = planned([Run(slug, Path(slug)) for slug in slugs], "run", 2, 1e9)
+    assert started(plan) == ["timed-lab"]
+    plan.finish(plan.running[0])
+    assert started(plan) == ["long-lab", "tiny-lab"]
+    # Were others there before, as with --failed-first, it waits for them.
+    write_record("long-lab", {"passed": False, "seconds": 90})
+    plan = planned([Run(slug, Path(slug)) for slug in slugs], "run", 2, 1e9, failed_first=True)
+    assert started(plan) == ["long-lab", "tiny-lab"] and plan.waiting[0].slug == "timed-lab"
+
+
 def test_no_more_at_once_than_jobs() -> None:
     plan = plan_of(2, 1e9, a=(1, 1), b=(1, 1), c=(1, 1))
     assert started(plan) == ["a", "b"]
