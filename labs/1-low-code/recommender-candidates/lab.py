@@ -566,10 +566,11 @@ WHERE is_new = 0
 """)
 first_day = sql(f"""
 WITH scored AS (
-  SELECT declared, title_id, ROW_NUMBER() OVER (PARTITION BY declared ORDER BY predicted_plays_per_user DESC) AS place
+  SELECT declared, title_id,
+    ROW_NUMBER() OVER (PARTITION BY declared ORDER BY predicted_plays_per_user DESC, title_id) AS place
   FROM ML.PREDICT(MODEL first_day, ({FIRST_FEATURES}))),
 trending AS (
-  SELECT title_id, ROW_NUMBER() OVER (ORDER BY COUNT(*) DESC) AS place FROM train_now
+  SELECT title_id, ROW_NUMBER() OVER (ORDER BY COUNT(*) DESC, title_id) AS place FROM train_now
   WHERE day >= {CUT} - 14 GROUP BY title_id)
 SELECT COUNTIF(scored.place <= {K}) / COUNT(*) AS regression, COUNTIF(trending.place <= {K}) / COUNT(*) AS trending,
   COUNTIF(user_id IN (SELECT user_id FROM collaborative_scores)) / COUNT(*) AS collaborative
