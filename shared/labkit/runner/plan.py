@@ -77,7 +77,6 @@ def planned(runs: Sequence[Run], kind: str, jobs: int, memory: float, failed_fir
     `failed_first`: those whose newest run of this kind has failed come before all others.
     """
     known = {run.slug: expected(run.slug, kind) for run in runs}
-
     alone = frozenset(run.slug for run in runs if find_lab(run.slug).card.alone)
 
     def order(run: Run) -> tuple[bool, bool, float, str]:

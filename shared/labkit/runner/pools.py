@@ -78,7 +78,11 @@ class LocalPool:
                 self._idle.append(worker)
                 future.set_exception(error)
 
-        worker.submit(_execute, run).add_done_callback(done)
+        try:
+            worker.submit(_execute, run).add_done_callback(done)
+        except BrokenProcessPool:
+            # Killed while it had nothing to do: another takes the run.
+            return self.submit(run)
         return future
 
     def reports(self) -> Iterator[tuple[Path, int, int]]:

@@ -24,7 +24,7 @@ from labkit.catalog.places import data_folder, home, labs_folder
 from labkit.runner.runs import STORED, Run
 
 # What makes the notebook and judges its journal, beside the modules that the kernel uses.
-_RUNNER = ("build", "execute", "exercises", "learner", "parameters", "runs", "surroundings")
+_RUNNER = ("build", "engine", "execute", "exercises", "learner", "parameters", "runs", "surroundings")
 _TABLES = {"labkit.catalog.cloud": "cloud.toml", "labkit.catalog.prices": "prices.toml"}
 _SHARED = Path(__file__).resolve().parents[2]
 # A file or folder that a module names beside itself: a script for another Python, a table.

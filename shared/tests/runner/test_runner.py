@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace as replaced
 from pathlib import Path
@@ -21,6 +23,7 @@ from labkit.runner.execute import LEARNER, Result, Run, execute, executed_notebo
 from labkit.runner.health import expected_seconds, health_file
 from labkit.runner.learner import learner_copy, without_solution
 from labkit.runner.parameters import checked, from_command_line, read_parameters
+from labkit.runner.pools import local_pool
 from labkit.runner.warm.kernels import KERNELS, warm_kernels
 
 from ..conftest import replace
@@ -121,6 +124,16 @@ def test_a_worker_that_is_killed_costs_its_run_and_no_other(
         said = capsys.readouterr().out
         assert "run: 1 passed, 1 failed: other-lab" in said
         assert "the process that ran it was killed, most likely by a system without memory" in said
+
+
+def test_a_worker_that_is_killed_between_runs_is_replaced(tiny: LabFolder, tmp_path: Path) -> None:
+    with local_pool(1) as pool:
+        assert pool.submit(Run(tiny.slug, tmp_path / "one")).result(60).error == ""
+        for worker in multiprocessing.active_children():
+            worker.kill()
+            worker.join()
+        time.sleep(1)
+        assert pool.submit(Run(tiny.slug, tmp_path / "two")).result(60).error == ""
 
 
 def test_the_build_is_reproducible(tiny: LabFolder, tmp_path: Path) -> None:
